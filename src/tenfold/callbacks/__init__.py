@@ -1,0 +1,1 @@
+"""Callbacks: progress, pictures, records."""

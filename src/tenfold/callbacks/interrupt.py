@@ -1,0 +1,70 @@
+"""Ctrl-C: finish the step, save, and say how to go on."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+
+from tenfold.engine.runs import CHECKPOINTS
+
+
+class Interrupted(Exception):
+    """Training was stopped by a person, after its state had been saved to `path` at optimizer step `step`."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        super().__init__(f"stopped at step {step}, saved to {path}")
+        self.path, self.step = path, step
+
+
+class Interrupt(L.Callback):
+    """On SIGINT or SIGTERM, let the optimizer step end, save `last.ckpt`, and leave by `Interrupted`.
+
+    A second signal stops at once, as if this callback were not there.
+    """
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        try:
+            self._before = {number: signal.signal(number, self._ask) for number in self.signals}
+        except ValueError:  # not in the main thread: signals are somebody else's
+            self._before = {}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore()
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if not self._anywhere(trainer):
+            return
+        path = Path(trainer.default_root_dir) / CHECKPOINTS / "last.ckpt"
+        trainer.save_checkpoint(path)
+        raise Interrupted(path, trainer.global_step)
+
+    def _anywhere(self, trainer: L.Trainer) -> bool:
+        """Whether any rank was asked to stop, so that all stop after the same step."""
+        if trainer.world_size == 1:
+            return self.asked
+        flag = torch.tensor(float(self.asked), device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

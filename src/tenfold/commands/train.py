@@ -1,0 +1,100 @@
+"""tenfold train: check, make a run folder, fit, choose the best checkpoint, measure it, and say what came out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tenfold.config.check import check_config
+from tenfold.config.compose import run_overrides, to_plain
+from tenfold.config.launcher import SWEEP_VARIABLE
+from tenfold.engine import runs
+from tenfold.errors import UserError
+
+HELP = """tenfold train [key=value ...]: train a recipe, or resume a run.
+
+  tenfold train experiment=classification/digits             a recipe (`tenfold list` shows them)
+  tenfold train data.batch_size=256 optimizer.lr=0.003       change its values
+  tenfold train optimizer=sgd scheduler=one_cycle            change its parts
+  tenfold train -m seed=1,2,3 optimizer.lr=0.01,0.001        a sweep, each job in its own folder
+  tenfold train debug=fast                                   one batch of everything (also: overfit, profile)
+  tenfold train run=latest trainer.max_epochs=40             go on with a run
+  tenfold train trainer.devices=2 trainer.strategy=ddp       two devices
+  tenfold train --cfg job                                    all keys, each explained in conf/"""
+
+
+def run(config: DictConfig) -> int:
+    """Train what `config` describes; 0, or 130 after Ctrl-C."""
+    resumed = runs.find_run(str(config.run), Path(str(config.outputs))) if config.run else None
+    if resumed is not None:
+        config = _resumed_config(resumed)
+    check_config(config)
+    folder = resumed or _new_folder(config)
+    config.folder = str(folder)
+    OmegaConf.save(OmegaConf.create(to_plain(config)), folder / runs.CONFIG)
+    processes = _local_processes(config)
+    if processes > 1:
+        from tenfold.engine.processes import run_in_processes
+
+        return run_in_processes(folder, processes, resume=resumed is not None)
+    from tenfold.engine.fit import fit
+
+    return fit(to_plain(config), folder, resume=resumed is not None)
+
+
+def _new_folder(config: DictConfig) -> Path:
+    """`folder` where given; a numbered folder of its sweep; else a new one under outputs/<topic>/<recipe>."""
+    if config.folder is not None:
+        given = Path(str(config.folder))
+        return runs.make_folder(given.parent, given.name)
+    sweep = os.environ.get(SWEEP_VARIABLE)
+    if sweep is not None:
+        from hydra.core.hydra_config import HydraConfig
+
+        return runs.make_folder(Path(sweep), str(HydraConfig.get().job.num))
+    return runs.shared_folder(Path(str(config.outputs)) / str(config.recipe))
+
+
+def _resumed_config(folder: Path) -> DictConfig:
+    """The run's own config with the values that were typed now; its parts stay as they are."""
+    from tenfold.config.instantiate import require_allowed
+
+    config = OmegaConf.load(folder / runs.CONFIG)
+    if not isinstance(config, DictConfig):
+        raise UserError(f"run: {folder / runs.CONFIG} is no config, expected keys and values")
+    require_allowed(OmegaConf.to_container(config))
+    with run_overrides() as overrides:
+        for override in overrides:
+            key, _, value = override.partition("=")
+            if key != "run":
+                _override(config, key, value, str(config.recipe))
+    return config
+
+
+def _override(config: DictConfig, key: str, value: str, recipe: str) -> None:
+    name = key.lstrip("+")
+    parent = name.rpartition(".")[0]
+    if name == "experiment" and value != recipe:
+        raise UserError(f"experiment: the run to resume is {recipe!r}, found {value!r}; leave it out, or start a new run")
+    if not parent and name in ("experiment", "data", "model", "optimizer", "scheduler", "trainer", "callbacks", "logger"):
+        if name == "experiment":
+            return
+        raise UserError(f"{name}: a resumed run keeps its parts; found {value!r}, expected values such as {name}.key=…")
+    if not key.startswith("+") and OmegaConf.select(config, parent or name, default=None) is None:
+        raise UserError(f"{name}: the run to resume has no such key")
+    OmegaConf.update(config, name, OmegaConf.create(f"value: {value or 'null'}").value)
+
+
+def _local_processes(config: DictConfig) -> int:
+    """Processes to start on this machine: none where a cluster's launcher (torchrun, SLURM) has started them already."""
+    if "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ:
+        return 1
+    devices: Any = config.trainer.devices
+    if devices in ("auto", -1, "-1"):
+        import torch
+
+        return max(1, torch.cuda.device_count()) if config.trainer.accelerator not in ("cpu", "mps") else 1
+    return len(devices) if OmegaConf.is_list(devices) else int(devices)

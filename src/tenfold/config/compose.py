@@ -1,0 +1,130 @@
+"""Composing configs with Hydra, from the command line and from code. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tenfold.errors import UserError, nearest
+
+
+def conf_folder() -> Path:
+    """The folder of configs: beside the package in a wheel, at the repository's root in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise UserError(f"conf: no configs beside {package}, expected conf/train.yaml; was the package installed whole?")
+
+
+def run_with_hydra(verb: str, run: Callable[[DictConfig], int], arguments: Sequence[str]) -> int:
+    """Compose `conf/<verb>.yaml` with the overrides in `arguments`, and call `run` with it (or with each job of a sweep)."""
+    import hydra
+    from hydra.errors import HydraException
+
+    from tenfold.config.launcher import register_launcher
+
+    register_launcher()
+    codes: list[int] = []
+
+    def task(config: DictConfig) -> None:
+        codes.append(run(config))
+
+    before = sys.argv
+    sys.argv = [f"tenfold {verb}", *arguments]
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole: how they are told is decided in one place
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name=verb, version_base="1.3")(task)()
+    except HydraException as error:
+        raise UserError(_one_line(error, arguments)) from error
+    finally:
+        sys.argv = before
+        os.environ["HYDRA_FULL_ERROR"] = "1" if wants_traceback else "0"
+    return max(codes, default=0)
+
+
+def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config of `tenfold <verb> <overrides>`, composed in this process. Raises `UserError` as the command line does."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+
+    from tenfold.config.launcher import register_launcher
+
+    register_launcher()
+    try:
+        with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
+            config = hydra_compose(verb, overrides=list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        raise UserError(_one_line(error, overrides)) from error
+    HydraConfig.instance().set_config(config)  # for ${hydra:...}
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return config
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """All interpolations resolved, in plain types. Raises `UserError` naming the key that cannot be."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{getattr(error, 'full_key', None) or 'config'}: {_first_line(error)}") from error
+    return plain
+
+
+def options(group: str) -> list[str]:
+    """The names that a config group offers, such as `classification/cnn` in `model`."""
+    root = conf_folder() / group
+    return sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml") if path.name != "base.yaml")
+
+
+@contextmanager
+def run_overrides() -> Iterator[list[str]]:
+    """The overrides that the person typed for this job."""
+    from hydra.core.hydra_config import HydraConfig
+
+    yield list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def _one_line(error: Exception, overrides: Sequence[str]) -> str:
+    """Hydra's error in one line, with the nearest name where a group has no such option or a key does not exist."""
+    cause = error.__cause__
+    text = _first_line(error)
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if "Could not find" in text and value and f"{key}/{value}" in text.replace("'", ""):
+            offered = options(key)
+            return f"{key}: there is no {value!r}{nearest(value, offered) or f'; expected one of {chr(44).join(offered)}'}"
+        if key and "Could not override" in text and f"'{key}'" in text:
+            return f"{key}: there is no such key{_nearest_key(key)}"
+    return f"{text} ({_first_line(cause)})" if cause is not None and _first_line(cause) not in text else text
+
+
+def _nearest_key(key: str) -> str:
+    try:
+        known = list(_keys(compose("train")))
+    except UserError:
+        return ""
+    return nearest(key, known)
+
+
+def _keys(config: Any, path: str = "") -> Iterator[str]:
+    for key in config:
+        name = f"{path}.{key}" if path else str(key)
+        yield name
+        if OmegaConf.is_dict(config) and not OmegaConf.is_interpolation(config, key) and OmegaConf.is_dict(config[key]):
+            yield from _keys(config[key], name)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

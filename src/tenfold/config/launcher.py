@@ -1,0 +1,97 @@
+"""The launcher of sweeps: every job is checked before the first one runs, and one that fails does not end the others."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from tenfold.errors import UserError
+
+#: The folder of the sweep that this process runs; its jobs' run folders are made in it.
+SWEEP_VARIABLE = "TENFOLD_SWEEP"
+
+
+@dataclass
+class TenfoldLauncherConf:
+    _target_: str = "tenfold.config.launcher.TenfoldLauncher"
+
+
+def register_launcher() -> None:
+    """Make `hydra/launcher=tenfold` known to Hydra (once)."""
+    ConfigStore.instance().store(group="hydra/launcher", name="tenfold", node=TenfoldLauncherConf, provider="tenfold")
+    plugins = Plugins.instance()
+    if TenfoldLauncher not in plugins.discover(Launcher):
+        plugins.register(TenfoldLauncher)
+
+
+class TenfoldLauncher(Launcher):
+    """Runs a sweep's jobs one after the other in this process."""
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        setup_globals()
+        configs = [self._job_config(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        self._check(configs)
+        os.environ.setdefault(SWEEP_VARIABLE, self._sweep_name())
+        results = []
+        for number, (config, overrides) in enumerate(zip(configs, job_overrides, strict=True)):
+            print(f"\njob {initial_job_idx + number}: {' '.join(filter_overrides(overrides))}", file=sys.stderr)
+            results.append(self._run(config))
+        failed = [initial_job_idx + i for i, result in enumerate(results) if result.status != JobStatus.COMPLETED]
+        if failed:
+            raise UserError(f"sweep: {len(failed)} of {len(results)} jobs failed (job {', '.join(map(str, failed))}); see above")
+        return results
+
+    def _job_config(self, overrides: Sequence[str], number: int) -> DictConfig:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        return config
+
+    def _check(self, configs: Sequence[DictConfig]) -> None:
+        """Refuse the sweep if any job could not run, before the first one costs time."""
+        from hydra.core.hydra_config import HydraConfig
+
+        from tenfold.config.check import check_config
+
+        for number, config in enumerate(configs):
+            HydraConfig.instance().set_config(config)
+            job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            try:
+                check_config(job)
+            except UserError as error:
+                raise UserError(f"job {number} of the sweep: {error}") from error
+
+    def _run(self, config: DictConfig) -> JobReturn:
+        result = run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        if result.status != JobStatus.COMPLETED:
+            error = result._return_value
+            if isinstance(error, KeyboardInterrupt):
+                raise error
+            line = " ".join(str(error).split()) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            print(f"tenfold: job {config.hydra.job.num} failed: {line}", file=sys.stderr)
+        return result
+
+    def _sweep_name(self) -> str:
+        outputs = Path(str(self.config.outputs))
+        return str(outputs / "sweeps" / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}")

@@ -1,0 +1,1 @@
+"""DataModules by modality, and the loader that they share."""

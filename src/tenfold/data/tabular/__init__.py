@@ -1,0 +1,1 @@
+"""Tables for classification: numeric and categorical columns, missing values."""

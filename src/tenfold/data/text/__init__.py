@@ -1,0 +1,1 @@
+"""Text: tokens, vocabularies, labelled lines, corpora."""

@@ -1,0 +1,1 @@
+"""The training engine: base module, exact accumulation, optimisation, checkpoints and run folders."""

@@ -1,0 +1,203 @@
+"""Exact gradients of a batch that is computed in parts.
+
+The one place that decides how losses are normalised. For loss terms t with sums S_t over the valid elements of a batch
+(samples, tokens, nodes, ...) and weights W_t, the gradient that reaches the optimizer is that of
+
+    L = sum_t S_t / W_t
+
+with S_t and W_t taken over the whole batch: all micro-batches of all ranks. A mean of the micro-batches' means is not that
+as soon as they differ in weight. Weights are known from the batch alone (`TenfoldModule.weights`), so each micro-batch is
+scaled by the final 1 / W_t before its backward pass, and no gradient is touched twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from torch import Tensor
+
+from tenfold.engine import memory
+from tenfold.engine.batch import cut, equal_sizes, num_samples
+from tenfold.engine.batch_norm import batch_norm_layers, whole_batch_statistics
+from tenfold.errors import UserError
+
+if TYPE_CHECKING:
+    from tenfold.engine.module import TenfoldModule
+
+Sums = dict[str, Tensor]
+Weights = dict[str, Tensor | int | float]
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How one optimizer step is computed; none of it changes which gradient is meant.
+
+    micro_batch_size: samples a device computes at once; "auto" halves from the whole batch when memory runs out; None: all.
+    accumulate_grad_batches: the same, said as the number of micro-batches; None: decided by micro_batch_size.
+    batch_norm: whose statistics BatchNorm uses, those of each "micro" batch or of the "whole" batch (one more pass).
+    memory_budget: MiB that activations kept for the backward pass may take; a simulated limit, None: the device's own.
+    gradient_clip_val: bound of the whole gradient's norm (or of each value); None: no clipping.
+    """
+
+    micro_batch_size: int | Literal["auto"] | None = None
+    accumulate_grad_batches: int | None = None
+    batch_norm: Literal["micro", "whole"] = "micro"
+    memory_budget: float | None = None
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+
+
+class Accumulation:
+    """Computes the gradient of a batch in micro-batches that fit in memory."""
+
+    def __init__(self, module: TenfoldModule, stepping: Stepping) -> None:
+        self.module, self.stepping = module, stepping
+        self.chosen: int | None = None  # what "auto" has come to; None: the whole batch still fits
+        self._spare: Any = None  # one sample, for a rank whose share of a short batch is empty
+        self._warned = False
+
+    def backward(
+        self, batch: Any, losses: Callable[[Any], Sums], weights: Callable[[Any], Weights], zero_grad: Callable[[], None]
+    ) -> Sums:
+        """Fill the gradients from `batch` and return each term's mean over it (this rank's part, to be summed over ranks).
+
+        With `micro_batch_size: auto`, running out of memory halves the micro-batch and starts the batch again from zero
+        gradients, with the random state and the buffers as they were, so the attempt leaves no trace.
+        """
+        if self.stepping.micro_batch_size != "auto":
+            return self._attempt(batch, losses, weights)
+        while True:
+            before = memory.Snapshot(self.module)
+            error: BaseException | None = None
+            try:
+                means = self._attempt(batch, losses, weights)
+            except (RuntimeError, MemoryError) as caught:
+                if not memory.is_out_of_memory(caught):
+                    raise
+                error = caught.with_traceback(None)  # the traceback would keep the activations alive
+            if not self._anywhere(error is not None):
+                self._average_over_ranks()
+                return means
+            zero_grad()
+            before.restore(self.module)
+            self._halve(num_samples(batch), error)
+
+    def _attempt(self, batch: Any, losses: Callable[[Any], Sums], weights: Callable[[Any], Weights]) -> Sums:
+        micro_batches, ghost = self._micro_batches(batch)
+        totals = self._totals([weights(micro) for micro in micro_batches], ghost)
+        means = dict.fromkeys(totals, torch.zeros((), device=self.module.device))
+        with self._statistics(batch, micro_batches, losses), memory.limited(self.stepping.memory_budget):
+            for index, micro in enumerate(micro_batches):
+                with self._synchronised(index == len(micro_batches) - 1):
+                    sums = losses(micro)
+                    terms = {name: total / totals[name] for name, total in sums.items()}
+                    self._backward_of(terms, ghost)
+                for name, term in terms.items():
+                    means[name] = means[name] + (0.0 if ghost else term.detach())
+        return means
+
+    def _backward_of(self, terms: Sums, ghost: bool) -> None:
+        # Data-parallel strategies average gradients over ranks; the totals hold all ranks already, hence a sum is due.
+        ranks = 1 if self._own_average else self.module.world_size
+        loss: Any = sum(terms.values())
+        self.module.manual_backward(loss * (0.0 if ghost else float(ranks)))
+
+    def _micro_batches(self, batch: Any) -> tuple[list[Any], bool]:
+        """The parts of this rank's share, and whether they are a ghost: a sample of weight zero in place of an empty share."""
+        size = num_samples(batch)
+        if size == 0:
+            if self._spare is None:
+                raise UserError("data.batch_size: a device got no sample of the first batch; expected at least one a device")
+            return [self._spare], True
+        if self._spare is None and self.module.world_size > 1:
+            self._spare = cut(batch, [1])[0] if size > 1 else batch
+        micro = self.micro_batch_size(size)
+        if micro >= size:
+            return [batch], False
+        self._warn_of_batch_norm()
+        return cut(batch, equal_sizes(size, micro)), False
+
+    def micro_batch_size(self, size: int) -> int:
+        """Samples of a micro-batch in a batch of `size` samples on this device."""
+        if self.stepping.micro_batch_size == "auto":
+            return min(size, self.chosen or size)
+        if self.stepping.micro_batch_size is not None:
+            return min(size, self.stepping.micro_batch_size)
+        return -(-size // (self.stepping.accumulate_grad_batches or 1))
+
+    def _totals(self, weights: Sequence[Weights], ghost: bool) -> dict[str, Tensor]:
+        """Each term's weight over all micro-batches of all ranks; 1 where it is zero, as the sum is zero then too."""
+        device = self.module.device
+        precise = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
+        totals = {name: sum(torch.as_tensor(w[name], dtype=precise, device=device) for w in weights) for name in weights[0]}
+        stacked = torch.stack([torch.as_tensor(total) for total in totals.values()]) * (0.0 if ghost else 1.0)
+        if self.module.world_size > 1:
+            torch.distributed.all_reduce(stacked)
+        return dict(zip(totals, torch.where(stacked > 0, stacked, 1.0).unbind(), strict=True))
+
+    @contextlib.contextmanager
+    def _synchronised(self, last: bool) -> Iterator[None]:
+        """Let the strategy reduce gradients over ranks in the last backward pass only."""
+        strategy = self.module.trainer.strategy if self.module.world_size > 1 else None
+        if strategy is None or (last and not self._own_average) or not hasattr(strategy, "block_backward_sync"):
+            yield
+        else:
+            with strategy.block_backward_sync():
+                yield
+
+    @property
+    def _own_average(self) -> bool:
+        """Whether the ranks sum gradients after the batch instead of within the last backward pass.
+
+        With "auto" one rank may run out of memory in the middle of a backward pass that the others finish; a reduction
+        inside it would then wait for ever. So the ranks first agree that all have succeeded.
+        """
+        return self.stepping.micro_batch_size == "auto" and self.module.world_size > 1
+
+    def _average_over_ranks(self) -> None:
+        if not self._own_average:
+            return
+        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+        for dtype in {gradient.dtype for gradient in gradients}:
+            same = [gradient for gradient in gradients if gradient.dtype == dtype]
+            flat = torch.cat([gradient.flatten() for gradient in same])
+            torch.distributed.all_reduce(flat)
+            for gradient, part in zip(same, flat.split([g.numel() for g in same]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    def _anywhere(self, failed: bool) -> bool:
+        if self.module.world_size == 1:
+            return failed
+        flag = torch.tensor(float(failed), device=self.module.device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def _halve(self, size: int, error: BaseException | None) -> None:
+        current = self.micro_batch_size(max(size, 1)) if self.chosen is None else self.chosen
+        if current <= 1:
+            raise UserError(f"trainer.micro_batch_size: not even one sample fits in memory ({error or 'on another device'})")
+        self.chosen = (current + 1) // 2
+        memory.release()
+        rank_zero_info(f"out of memory: micro-batches of {self.chosen} samples from here on, the batch stays as it is")
+
+    def _statistics(
+        self, batch: Any, micro_batches: list[Any], losses: Callable[[Any], Sums]
+    ) -> contextlib.AbstractContextManager:
+        if self.stepping.batch_norm == "micro" or len(micro_batches) == 1:
+            return contextlib.nullcontext()
+        return whole_batch_statistics(self.module, lambda: losses(batch))
+
+    def _warn_of_batch_norm(self) -> None:
+        if self._warned or self.stepping.batch_norm == "whole":
+            return
+        self._warned = True
+        if any(layer.training for layer in batch_norm_layers(self.module)):
+            rank_zero_warn(
+                "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that accumulation "
+                "does not reproduce. trainer.batch_norm=whole takes them over the whole batch, at the cost of one more pass."
+            )

@@ -1,0 +1,95 @@
+"""From a run's config to its DataModule, module and Trainer."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+from tenfold.config.instantiate import instantiate, resolve, signature_of
+from tenfold.config.spec import DataSpec
+from tenfold.data.base import DataModule
+from tenfold.engine.accumulation import Stepping
+from tenfold.engine.module import TenfoldModule
+from tenfold.errors import UserError
+
+#: Keys of the `trainer` group that the engine carries out itself; Lightning's Trainer gets the others.
+STEPPING_KEYS = tuple(inspect.signature(Stepping).parameters)
+OWN_TRAINER_KEYS = (*STEPPING_KEYS, "compile")
+
+
+def build_data(config: Mapping[str, Any]) -> DataModule:
+    return instantiate(config["data"])
+
+
+def build_module(config: Mapping[str, Any], spec: DataSpec) -> TenfoldModule:
+    """The module of `config["model"]`, its networks built from the spec.
+
+    Each child of the model that has a `_target_` is a network (or another part); it gets those of the spec's
+    `network_arguments` that its signature names and its config does not give.
+    """
+    model = dict(config["model"])
+    known = spec.network_arguments()
+    parts = {name: _build_part(part, known) for name, part in model.items() if isinstance(part, Mapping) and "_target_" in part}
+    own = {name: value for name, value in model.items() if name not in parts}
+    module: TenfoldModule = instantiate(own, spec=spec, **parts)
+    module.config = dict(config)
+    trainer = config.get("trainer", {})
+    module.stepping = Stepping(**{key: trainer[key] for key in STEPPING_KEYS if key in trainer})
+    return module
+
+
+def _build_part(part: Mapping[str, Any], known: Mapping[str, Any]) -> nn.Module:
+    accepted = signature_of(part["_target_"])
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    names = {"num_classes"} if anything else set(accepted)  # torchvision's models hand num_classes on as a keyword
+    return instantiate(part, **{name: value for name, value in known.items() if name in names and name not in part})
+
+
+def build_trainer(config: Mapping[str, Any], folder: Path) -> L.Trainer:
+    """Lightning's Trainer, with the callbacks and loggers of the config (dicts of `_target_`s; null leaves one out)."""
+    arguments = {key: value for key, value in config["trainer"].items() if key not in OWN_TRAINER_KEYS}
+    require_device(arguments)
+    arguments["strategy"] = _strategy(config)
+    metrics = resolve(config["model"]["_target_"]).metrics
+    callbacks = [instantiate(monitored(c, metrics)) for c in (config.get("callbacks") or {}).values() if c]
+    loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
+    return L.Trainer(**arguments, callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
+
+
+def monitored(callback: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[str, Any]:
+    """The callback's config with its `monitor` (the module's first metric where null) and whether more of it is better."""
+    if "monitor" not in callback:
+        return dict(callback)
+    monitor = callback["monitor"] or f"val/{next(iter(metrics))}"
+    return dict(callback) | {"monitor": monitor, "mode": metrics[monitor.removeprefix("val/")]}
+
+
+def _strategy(config: Mapping[str, Any]) -> str:
+    """DDP must look for unused parameters when parts take turns (a GAN's generator while its discriminator is updated)."""
+    strategy = config["trainer"].get("strategy", "auto")
+    takes_turns = len(resolve(config["model"]["_target_"]).optimized) > 1
+    return f"{strategy}_find_unused_parameters_true" if strategy == "ddp" and takes_turns else strategy
+
+
+def require_device(trainer: Mapping[str, Any]) -> None:
+    accelerator = str(trainer.get("accelerator", "auto"))
+    if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UserError(f"trainer.accelerator: {accelerator} was asked for, but this machine shows no GPU; expected cpu or auto")
+    devices = trainer.get("devices", 1)
+    if accelerator in ("gpu", "cuda") and isinstance(devices, int) and devices > torch.cuda.device_count():
+        raise UserError(f"trainer.devices: {devices} GPUs were asked for, this machine has {torch.cuda.device_count()}")
+
+
+def set_threads(threads: int | None) -> None:
+    """CPU threads of this process; None: its share of the cores that it may use."""
+    if threads is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(threads)

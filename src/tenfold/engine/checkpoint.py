@@ -1,0 +1,44 @@
+"""Reading checkpoints: plain types only, and rebuilding what they describe."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tenfold.config.instantiate import require_allowed
+from tenfold.config.spec import DataSpec, spec_from_dict
+from tenfold.engine.build import build_module
+from tenfold.engine.module import TenfoldModule
+from tenfold.errors import UserError
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The contents of a Tenfold checkpoint, on the CPU.
+
+    Raises `UserError` on a missing or truncated file, on one that holds pickled code, and on one that is not ours. Nothing
+    in the file is ever executed (`weights_only=True`).
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: there is no such file")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"checkpoint {path}: holds pickled code or is no checkpoint, expected plain types only") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"checkpoint {path}: truncated or damaged, expected a whole checkpoint file") from error
+    if not isinstance(contents, dict) or not isinstance(contents.get("tenfold"), dict):
+        raise UserError(f"checkpoint {path}: not a Tenfold checkpoint (no 'tenfold' entry)")
+    return contents
+
+
+def rebuild(checkpoint: dict[str, Any]) -> TenfoldModule:
+    """The module that a checkpoint holds, with its weights, in evaluation mode. Needs no training data."""
+    ours = checkpoint["tenfold"]
+    require_allowed(ours["config"]["model"])
+    spec: DataSpec = spec_from_dict(ours["spec"])
+    module = build_module(ours["config"], spec)
+    module.load_state_dict(checkpoint["state_dict"])
+    return module.eval()

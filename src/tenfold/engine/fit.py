@@ -1,0 +1,101 @@
+"""One run from its config: fit, measure the chosen checkpoint, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from tenfold.callbacks.interrupt import Interrupted
+from tenfold.config.check import check_batch
+from tenfold.data.base import DataModule
+from tenfold.engine import runs
+from tenfold.engine.build import build_data, build_module, build_trainer, set_threads
+from tenfold.engine.checkpoint import load_checkpoint
+from tenfold.engine.module import TenfoldModule
+from tenfold.engine.record import record, summary
+
+
+def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
+    """Train, choose by validation, measure on the test split once, and write `metrics.json`; the exit code."""
+    _quiet(folder)
+    set_threads(config["threads"])
+    L.seed_everything(config["seed"], verbose=False)
+    data = build_data(config)
+    data.setup()
+    L.seed_everything(config["seed"], verbose=False)  # the same weights whatever reading the data has drawn
+    module = build_module(config, data.spec)
+    module.prepare(data)
+    check_batch(module, data)
+    trainer = build_trainer(config, folder)
+    resumed = _resume_from(folder) if resume else None
+    if config["trainer"].get("compile"):
+        for name in module.parts():
+            getattr(module, name).compile()  # in place: the checkpoint's names stay as they are
+    started = time.perf_counter()
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
+    except Interrupted as stop:
+        if trainer.is_global_zero:
+            print(f"\nstopped at step {stop.step}; saved {stop.path}\nresume: tenfold train run={folder}")
+        return 130
+    seconds = time.perf_counter() - started
+    results = _measure(trainer, module, data, config)
+    if trainer.is_global_zero:
+        record(folder, trainer, module, data, results, seconds)
+        print(summary(folder))
+    return 0
+
+
+def _resume_from(folder: Path) -> str:
+    path = runs.checkpoint_of(folder, "last")
+    load_checkpoint(path)  # a damaged or foreign file is told as such before anything else happens
+    return str(path)
+
+
+def _measure(
+    trainer: L.Trainer, module: TenfoldModule, data: DataModule, config: dict[str, Any]
+) -> dict[str, float]:
+    """Metrics of the best checkpoint on validation and, once, on test data."""
+    if trainer.fast_dev_run:
+        if config["test"] and "test" in data.splits:
+            trainer.test(module, datamodule=data, verbose=False)
+        return _floats(trainer)
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if best:
+        module.load_state_dict(load_checkpoint(Path(best))["state_dict"])
+    results: dict[str, float] = {}
+    if "val" in data.splits:
+        trainer.validate(module, datamodule=data, verbose=False)
+        results |= _floats(trainer)
+    if config["test"] and "test" in data.splits:
+        trainer.test(module, datamodule=data, verbose=False)
+        results |= _floats(trainer)
+    return results
+
+
+def _floats(trainer: L.Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _quiet(folder: Path) -> None:
+    """Lightning's notices go to the run's log, not between the progress bar's lines."""
+    handler = logging.FileHandler(folder / "run.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:  # of the job before, in a sweep
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")

@@ -1,0 +1,272 @@
+"""The base of every topic's LightningModule."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from tenfold.config.spec import DataSpec
+from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights
+from tenfold.engine.batch import num_samples
+from tenfold.engine.journal import Journal
+from tenfold.engine.optimization import build_optimizer, build_scheduler, part_of
+
+if TYPE_CHECKING:
+    from tenfold.callbacks.pictures import Picture
+    from tenfold.data.base import DataModule
+
+Stage = Literal["val", "test"]
+
+
+class TenfoldModule(L.LightningModule):
+    """A LightningModule whose optimizer steps are exact, however a batch is cut.
+
+    A topic implements
+
+    - `losses(batch)`: each loss term's *sum* over the valid elements of the batch, never a mean;
+    - `weights(batch)`: each term's weight (samples, tokens, nodes, ...), known from the batch alone;
+    - `evaluate(batch, stage)`: the same sums, updating whatever `measure(stage)` needs;
+    - `measure(stage)`: the stage's metrics, cleared for the next pass.
+
+    The engine divides sums by weights over the whole optimizer step: micro-batches, a short last batch and ranks alike. A
+    topic with one network needs no more. One with several names them in `optimized` and calls `update` for each in its own
+    `training_step`; each accumulates apart. The first of them is the primary: `global_step`, `max_steps` and schedules
+    count its optimizer's steps.
+    """
+
+    #: Attributes that are optimized, each by an optimizer of its own; the first is the primary one.
+    optimized: ClassVar[tuple[str, ...]] = ("network",)
+    #: The metrics that `measure` gives and which way is better; the first one chooses the best checkpoint.
+    metrics: ClassVar[Mapping[str, Literal["max", "min"]]] = {"loss": "min"}
+    #: Tags of scalars and pictures, beyond those that every run writes, that a finished run's event file holds.
+    dashboard: ClassVar[tuple[str, ...]] = ()
+
+    automatic_optimization = False  # the engine steps: Lightning's own accumulation averages the means of unequal parts
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config: dict[str, Any] = {}  # the whole run's config in plain types, for the checkpoint
+        self.stepping = Stepping()
+        self._totals: dict[str, dict[str, Tensor]] = {}
+
+    # What a topic implements -----------------------------------------------------------------------------------------
+
+    def losses(self, batch: Any) -> Sums:
+        raise NotImplementedError
+
+    def weights(self, batch: Any) -> Weights:
+        raise NotImplementedError
+
+    def evaluate(self, batch: Any, stage: Stage) -> Sums:
+        return self.losses(batch)
+
+    def measure(self, stage: Stage) -> dict[str, float]:
+        return {}
+
+    def prepare(self, data: DataModule) -> None:
+        """Take what the module needs from the training data (class frequencies, ...), before training."""
+
+    def intervals(self, stage: Stage) -> dict[str, tuple[float, float]]:
+        """95 % intervals of metrics of the evaluation just measured, where the split is small enough to need them."""
+        return {}
+
+    def pictures(self, stage: Stage) -> dict[str, Picture]:
+        """Figures (or Markdown texts) of the evaluation just measured, by dashboard tag."""
+        return {}
+
+    def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
+        """One JSON-able answer for each sample of a batch that `spec.read` made."""
+        raise NotImplementedError
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Arguments of the network's forward for two samples, for export."""
+        raise NotImplementedError
+
+    def parts(self) -> list[str]:
+        """The names of the networks that the config describes."""
+        return [name for name, _ in self.named_children()]
+
+    # One optimizer step ----------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        self.accumulation = Accumulation(self, self.stepping)
+        self.accumulation.chosen = self.config.get("chosen_micro_batch_size")
+        self.journal = Journal(self)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        self.update(self.optimized[0], batch)
+        self.journal.step_done(num_samples(batch))
+
+    def update(
+        self,
+        name: str,
+        batch: Any,
+        losses: Callable[[Any], Sums] | None = None,
+        weights: Callable[[Any], Weights] | None = None,
+    ) -> None:
+        """One optimizer step of the part `name` on the whole of `batch`, computed in micro-batches.
+
+        Gradients flow into this part only. `losses` and `weights` default to the module's own.
+        """
+        index = self.optimized.index(name)
+        optimizer = self._lightning_optimizer(index)
+        with self._only(name):
+            optimizer.zero_grad()
+            means = self.accumulation.backward(
+                batch, losses or self.losses, weights or self.weights, zero_grad=optimizer.zero_grad
+            )
+        self.journal.record(means)
+        optimizer.step()
+        scheduler = self._schedulers[index]
+        if scheduler is not None and self._scheduler_interval(index) == "step":
+            scheduler.step()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip once, on the whole gradient of the step, after mixed precision has unscaled it."""
+        clip, algorithm = self.stepping.gradient_clip_val, self.stepping.gradient_clip_algorithm
+        if clip is not None and algorithm == "value":
+            torch.nn.utils.clip_grad_value_(_parameters(optimizer), clip)
+        if clip is not None and algorithm == "norm":
+            self.journal.gradient_norm = self._clip_norm(optimizer, clip)
+        elif self.journal.due and optimizer is self.trainer.optimizers[0]:
+            gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
+            self.journal.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+
+    def _clip_norm(self, optimizer: Optimizer, clip: float) -> Tensor:
+        wrapped = self.trainer.strategy.model
+        if hasattr(wrapped, "clip_grad_norm_"):  # FSDP holds shards: only it knows the norm of the whole
+            return wrapped.clip_grad_norm_(clip)
+        return torch.nn.utils.clip_grad_norm_(_parameters(optimizer), clip)
+
+    @contextlib.contextmanager
+    def _only(self, name: str) -> Iterator[None]:
+        """Freeze the other optimized parts, so that a backward pass through them fills none of their gradients."""
+        frozen = []
+        for other in self.optimized:
+            if other != name:
+                frozen += [p for p in getattr(self, other).parameters() if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def _lightning_optimizer(self, index: int) -> Any:
+        optimizers: Any = self.optimizers()
+        optimizer = optimizers[index] if len(self.optimized) > 1 else optimizers
+        if index > 0:  # Lightning counts every step it is told of; `global_step` is to count the primary's
+            optimizer._on_before_step = optimizer._on_after_step = _nothing
+        return optimizer
+
+    # Optimizers and schedules ----------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        optimizers, self._schedulers = [], []
+        total_steps = self.trainer.estimated_stepping_batches
+        for name in self.optimized:
+            optimizer = build_optimizer(part_of(self.config["optimizer"], name), getattr(self, name))
+            scheduler = self.config.get("scheduler")
+            optimizers.append(optimizer)
+            self._schedulers.append(
+                build_scheduler(scheduler and part_of(scheduler, name), optimizer, total_steps)
+            )
+        return optimizers, [scheduler for scheduler in self._schedulers if scheduler is not None]
+
+    def _scheduler_interval(self, index: int) -> str:
+        if isinstance(self._schedulers[index], ReduceLROnPlateau):
+            return "metric"
+        return str(part_of(self.config["scheduler"], self.optimized[index]).get("interval", "step"))
+
+    def learning_rates(self) -> dict[str, float]:
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in self.trainer.optimizers]
+        if len(rates) == 1:
+            return {"train/lr": float(rates[0])}
+        return {f"train/lr_{name}": float(rate) for name, rate in zip(self.optimized, rates, strict=True)}
+
+    def on_validation_end(self) -> None:
+        if not self.trainer.training and self.trainer.state.fn != "fit":
+            return
+        for index, scheduler in enumerate(self._schedulers):
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(float(self.trainer.callback_metrics[f"val/{next(iter(self.metrics))}"]))
+            elif scheduler is not None and self._scheduler_interval(index) == "epoch":
+                scheduler.step()
+
+    # Evaluation ------------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: Any, stage: Stage) -> None:
+        if num_samples(batch) == 0:  # a rank's empty share of a short batch
+            return
+        totals = self._totals.setdefault(stage, {})
+        weights = self.weights(batch)
+        for name, value in self.evaluate(batch, stage).items():
+            pair = torch.stack([value.double(), torch.as_tensor(weights[name], device=value.device).double()])
+            totals[name] = totals[name] + pair if name in totals else pair
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _report(self, stage: Stage) -> None:
+        terms = {}
+        for name, pair in self._totals.pop(stage, {}).items():
+            total, weight = self._summed_over_ranks(pair).tolist()
+            terms[name] = total / weight if weight else 0.0
+        metrics = {"loss": sum(terms.values())} | self.measure(stage)
+        self.log_dict({f"{stage}/{name}": float(value) for name, value in metrics.items()}, rank_zero_only=False)
+
+    def _summed_over_ranks(self, value: Tensor) -> Tensor:
+        if self.world_size > 1:
+            torch.distributed.all_reduce(value)
+        return value
+
+    @property
+    def world_size(self) -> int:
+        """Processes that share each batch; 1 outside a Trainer."""
+        return self._trainer.world_size if self._trainer is not None else 1
+
+    # Checkpoints -----------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.journal.check()
+        self.config["chosen_micro_batch_size"] = self.accumulation.chosen
+        checkpoint["tenfold"] = {
+            "config": self.config,
+            "spec": self.spec.to_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "tenfold" in checkpoint:
+            self.config["chosen_micro_batch_size"] = checkpoint["tenfold"]["config"].get("chosen_micro_batch_size")
+            self._random_state = checkpoint["tenfold"]["random"]
+
+    def on_train_start(self) -> None:
+        if (state := getattr(self, "_random_state", None)) is not None:  # a resumed run draws on as if never stopped
+            torch.set_rng_state(state)
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _nothing() -> None:
+    """In place of Lightning's count of optimizer steps."""

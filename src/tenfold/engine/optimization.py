@@ -1,0 +1,44 @@
+"""Optimizers and schedulers from their configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from tenfold.config.instantiate import instantiate, signature_of
+
+
+def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Two groups: matrices and kernels, which weight decay shrinks, and vectors (norms, biases), which it must not."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trainable if parameter.ndim >= 2]
+    others = [parameter for parameter in trainable if parameter.ndim < 2]
+    groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def part_of(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The config for the optimized part `name`: its own where configs are given by part, else the one for all."""
+    return config if "_target_" in config else config[name]
+
+
+def build_optimizer(config: Mapping[str, Any], network: nn.Module) -> Optimizer:
+    return instantiate(config, parameter_groups(network))
+
+
+def build_scheduler(config: Mapping[str, Any] | None, optimizer: Optimizer, total_steps: float) -> LRScheduler | None:
+    """The scheduler; those that want the number of optimizer steps by the name `total_steps` are told it.
+
+    `interval` in the config says when it steps: "step" (the default) after each optimizer step, "epoch" after each
+    validation; `ReduceLROnPlateau` always steps on the validation metric that the module is chosen by.
+    """
+    if config is None:
+        return None
+    arguments = {key: value for key, value in config.items() if key != "interval"}
+    supplied = {"total_steps": total_steps} if "total_steps" in signature_of(config["_target_"]) else {}
+    supplied = {key: value for key, value in supplied.items() if key not in arguments}
+    return instantiate(arguments, optimizer, **supplied)

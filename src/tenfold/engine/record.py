@@ -1,0 +1,99 @@
+"""What a finished run leaves behind: metrics.json, HParams in TensorBoard, and the table on the screen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from tenfold.data.base import DataModule
+from tenfold.engine import runs
+from tenfold.engine.module import TenfoldModule
+
+
+def record(
+    folder: Path,
+    trainer: L.Trainer,
+    module: TenfoldModule,
+    data: DataModule,
+    results: Mapping[str, float],
+    seconds: float,
+) -> None:
+    """Write metrics.json, and the final metrics beside the hyperparameters for TensorBoard's HParams page."""
+    splits = [split for split in ("val", "test") if any(name.startswith(f"{split}/") for name in results)]
+    baselines = {f"{split}/{name}": value for split in splits for name, value in data.baseline(split).items()}
+    runs.write_json(
+        folder / runs.METRICS,
+        {
+            "recipe": module.config["recipe"],
+            "metrics": dict(results),
+            "baselines": baselines,
+            "intervals": {
+                f"{split}/{name}": interval for split in splits for name, interval in module.intervals(split).items()
+            },
+            "directions": {f"{split}/{name}": way for split in ("val", "test") for name, way in module.metrics.items()},
+            "seconds": seconds,
+            "steps": trainer.global_step,
+            "epochs": trainer.current_epoch,
+            "parameters": sum(parameter.numel() for parameter in module.parameters()),
+            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        },
+    )
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(_hyperparameters(module.config), dict(results))
+        else:
+            logger.log_hyperparams(_hyperparameters(module.config))
+        logger.finalize("success")
+
+
+def summary(folder: Path) -> str:
+    """The closing table: each metric on each split beside its trivial baseline; then the run and how to look at it."""
+    values = runs.read_metrics(folder)
+    metrics, baselines, intervals = values["metrics"], values["baselines"], values["intervals"]
+    splits = [split for split in ("val", "test") if any(name.startswith(f"{split}/") for name in metrics)]
+    names = list(dict.fromkeys(name.split("/", 1)[1] for name in metrics))
+    rows = [["", *(text for split in splits for text in (split, "baseline"))]]
+    for name in names:
+        row = [name]
+        for split in splits:
+            key = f"{split}/{name}"
+            row += [_number(metrics.get(key), intervals.get(key)), _number(baselines.get(key))]
+        rows.append(row)
+    closing = (
+        f"{values['recipe']}: {values['epochs']} epochs, {values['steps']} steps in {values['seconds']:.1f} s, "
+        f"{values['parameters']:,} parameters"
+    )
+    return f"\n{_table(rows)}\n\n{closing}\nrun folder  {folder}\ndashboard   tensorboard --logdir {folder}"
+
+
+def _number(value: float | None, interval: tuple[float, float] | None = None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+def _hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of the parts that a sweep varies, by dotted name."""
+    flat: dict[str, Any] = {"seed": config["seed"]}
+    for part in ("data", "model", "optimizer", "scheduler", "trainer"):
+        _flatten(config.get(part), part, flat)
+    return flat
+
+
+def _flatten(value: Any, name: str, into: dict[str, Any]) -> None:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            _flatten(child, f"{name}.{key}", into)
+    elif value is not None:
+        into[name] = value if isinstance(value, (int, float, bool, str)) else str(value)

@@ -1,0 +1,127 @@
+"""Three networks for classification of texts: a bag of embeddings, convolutions over time, recurrence.
+
+All take token indices `[batch, time]`, filled up at the end with `padding_idx`, and give logits `[batch, num_classes]`
+that do not depend on how much padding there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tenfold.errors import UserError
+
+
+class BagOfEmbeddings(nn.Module):
+    r"""The mean of the embeddings, then a linear map: :math:`z = W \frac{1}{T} \sum_t e_{x_t} + b`.
+
+    The order of tokens counts only in so far as tokens are bigrams. fastText's classifier (arXiv:1607.01759).
+    """
+
+    def __init__(
+        self, vocab_size: int, num_classes: int, padding_idx: int = 0, embedding_dim: int = 64, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.padding_idx = padding_idx
+        self.embedding = _embedding(vocab_size, embedding_dim, padding_idx)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding_dim, num_classes))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        inside = (tokens != self.padding_idx).unsqueeze(2)
+        # The padding embedding is zero and stays so: it gets no gradient.
+        return self.head(self.embedding(tokens).sum(1) / inside.sum(1).clamp(min=1))
+
+
+class TextCNN(nn.Module):
+    r"""Convolutions over time, the largest response of each channel, a linear map.
+
+    For each kernel size k, :math:`h_k = \text{ReLU}(\max_t (U_k * e)_t + b_k)` looks for patterns of k tokens; the logits
+    are :math:`W [h_1; h_2; \ldots] + b`. Kim (arXiv:1408.5882).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_classes: int,
+        padding_idx: int = 0,
+        embedding_dim: int = 64,
+        channels: int = 64,
+        kernel_sizes: Sequence[int] = (1, 2, 3, 4),
+        embedding_dropout: float = 0.3,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.embedding = _embedding(vocab_size, embedding_dim, padding_idx)
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        # Padding of k tokens puts a window on nothing, whose response is 0, beside every text: more padding adds no other.
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(embedding_dim, channels, size, padding=size, bias=False) for size in kernel_sizes
+        )
+        self.bias = nn.Parameter(torch.zeros(channels * len(kernel_sizes)))
+        self.head = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(len(self.bias), num_classes))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        embedded = self.embedding_dropout(self.embedding(tokens)).transpose(1, 2)
+        strongest = torch.cat([convolution(embedded).amax(2) for convolution in self.convolutions], dim=1)
+        return self.head(strongest + self.bias)
+
+
+class TextRNN(nn.Module):
+    r"""A recurrent network forwards, another backwards, the largest state of each unit, a linear map.
+
+    :math:`z = W [\max_t \overrightarrow{h}_t; \max_t \overleftarrow{h}_t] + b`. The backward network reads each text
+    reversed within its own length: unlike packed sequences, that exports to ONNX. With more layers, each direction is a
+    stack of its own.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_classes: int,
+        padding_idx: int = 0,
+        embedding_dim: int = 64,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        cell: Literal["gru", "lstm"] = "gru",
+        embedding_dropout: float = 0.3,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise UserError(f"cell: found {cell!r}, expected {' or '.join(CELLS)}")
+        self.padding_idx = padding_idx
+        self.embedding = _embedding(vocab_size, embedding_dim, padding_idx)
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        between = dropout if num_layers > 1 else 0.0
+        self.forwards, self.backwards = (
+            CELLS[cell](embedding_dim, hidden_size, num_layers, batch_first=True, dropout=between) for _ in range(2)
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * hidden_size, num_classes))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        inside = tokens != self.padding_idx
+        embedded = self.embedding_dropout(self.embedding(tokens))
+        order = _reversal(inside).unsqueeze(2).expand_as(embedded)
+        states = torch.cat([self.forwards(embedded)[0], self.backwards(embedded.gather(1, order))[0]], dim=2)
+        # States are above -1; a text of padding only has the state of no text rather than a maximum over nothing.
+        return self.head(states.masked_fill(~inside.unsqueeze(2), -1.0).amax(1))
+
+
+CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+
+
+def _embedding(vocab_size: int, embedding_dim: int, padding_idx: int) -> nn.Embedding:
+    embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx)
+    with torch.no_grad():
+        embedding.weight.mul_(0.1)  # from the customary deviation of 1: rare tokens, which hardly learn, are then quiet
+    return embedding
+
+
+def _reversal(inside: Tensor) -> Tensor:
+    """The positions `[batch, time]` that turn each text round and leave its padding at the end."""
+    steps = torch.arange(inside.shape[1], device=inside.device)
+    lengths = inside.sum(1, keepdim=True)
+    return torch.where(inside, lengths - 1 - steps, steps)

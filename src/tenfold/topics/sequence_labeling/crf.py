@@ -1,0 +1,164 @@
+"""A linear-chain conditional random field as a layer (Lafferty, McCallum, Pereira 2001)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from tenfold.topics.sequence_labeling import chains, viterbi
+from tenfold.topics.sequence_labeling.layout import Layout
+from tenfold.topics.sequence_labeling.schemes import Constraints
+
+
+class CRF(nn.Module):
+    """Scores of tag sequences, given `emissions` [batch, length, tags] and an optional boolean `mask` [batch, length].
+
+    $$\\log p(y \\mid e) = s(y) - \\log Z, \\quad
+    s(y) = a_{y_1} + \\sum_t e_{t, y_t} + \\sum_{t>1} A_{y_{t-1}, y_t} + z_{y_T}$$
+
+    The mask may have any form: the chain joins over holes, as between the first pieces of words. What lies under it
+    is never read. All is worked out in float32 at least, whatever autocast says. `constraints` forbid steps for good,
+    in training as in decoding; a gold sequence that takes one has a loss of infinity.
+    """
+
+    def __init__(self, num_tags: int, constraints: Constraints | None = None) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(num_tags))
+        self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))
+        self.end = nn.Parameter(torch.zeros(num_tags))
+        for name, allowed in (constraints._asdict() if constraints else {}).items():
+            self.register_buffer(f"forbidden_{name}", ~allowed, persistent=False)
+        self.constrained = constraints is not None
+
+    def forward(self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Negative log-likelihood $\\log Z - s(y)$ of `tags` [batch, length], one a sequence: [batch].
+
+        Tags that are masked may be anything. An empty sequence costs nothing.
+        """
+        with torch.autocast(emissions.device.type, enabled=False):
+            emissions, mask = _prepare(emissions, mask)
+            return ChainSum.apply(emissions, mask, tags, *self.scores(emissions.dtype))
+
+    def log_partition(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """$\\log Z$ [batch]."""
+        with torch.autocast(emissions.device.type, enabled=False):
+            emissions, mask = _prepare(emissions, mask)
+            return ChainSum.apply(emissions, mask, None, *self.scores(emissions.dtype))
+
+    @torch.no_grad()
+    def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """$p(y_t = k)$ [batch, length, tags], zero where masked; carries no gradient."""
+        return self._expectations(*_prepare(emissions, mask))[1]
+
+    @torch.no_grad()
+    def entropy(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Entropy over tag sequences in nats [batch], $\\log Z - \\mathrm{E}[s(y)]$; carries no gradient."""
+        emissions, mask = _prepare(emissions, mask)
+        log_partition, marginals, pairs = self._expectations(emissions, mask)
+        start, transitions, end = (scores.nan_to_num(neginf=0) for scores in self.scores(emissions.dtype))
+        at_start, at_end = _at_ends(marginals, mask)
+        emitted = (marginals * emissions.where(marginals > 0, 0)).sum((1, 2))
+        return log_partition - emitted - (pairs * transitions).sum((1, 2)) - at_start @ start - at_end @ end
+
+    @torch.no_grad()
+    def decode(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The most probable tags [batch, length] by Viterbi; -1 where masked."""
+        emissions, mask = _prepare(emissions, mask)
+        return viterbi.best_path(emissions, mask, *self.scores(emissions.dtype))[0]
+
+    @torch.no_grad()
+    def n_best(self, emissions: Tensor, n: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The `n` most probable sequences [batch, n, length] and their log-probabilities [batch, n], best first."""
+        emissions, mask = _prepare(emissions, mask)
+        paths, scores = viterbi.n_best_paths(emissions, n, mask, *self.scores(emissions.dtype))
+        return paths, scores - self.log_partition(emissions, mask).unsqueeze(1)
+
+    def scores(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Start [tags], transitions [from, to] and end [tags], minus infinity where forbidden."""
+        start, transitions, end = (scores.to(dtype) for scores in (self.start, self.transitions, self.end))
+        if not self.constrained:
+            return start, transitions, end
+        none = float("-inf")
+        return (
+            start.masked_fill(self.forbidden_start, none),
+            transitions.masked_fill(self.forbidden_transitions, none),
+            end.masked_fill(self.forbidden_end, none),
+        )
+
+    def _expectations(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(emissions.device.type, enabled=False):
+            return _chain_sum(emissions, mask, None, *self.scores(emissions.dtype))
+
+
+class ChainSum(torch.autograd.Function):
+    """$\\log Z$, or $\\log Z - s(y)$ where tags are given, with the gradient that forward–backward has counted already.
+
+    $\\partial \\log Z / \\partial e_{t,k} = p(y_t = k)$ and
+    $\\partial \\log Z / \\partial A_{ij} = \\sum_t p(y_{t-1} = i, y_t = j)$; the path's own counts are taken off.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        emissions: Tensor,
+        mask: Tensor,
+        tags: Tensor | None,
+        start: Tensor,
+        transitions: Tensor,
+        end: Tensor,
+    ) -> Tensor:
+        """Shapes as in `chains.expectations`, `tags` [batch, length]; gives [batch]."""
+        total, at_tags, at_steps = _chain_sum(emissions, mask, tags, start, transitions, end)
+        ctx.save_for_backward(at_tags, at_steps, mask)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
+        """The counts, weighted by the gradient [batch] that comes in."""
+        at_tags, at_steps, mask = ctx.saved_tensors
+        emissions = at_tags * weight.view(-1, 1, 1)
+        start, end = (at_ends.sum(0) for at_ends in _at_ends(emissions, mask))
+        return emissions, None, None, start, torch.tensordot(weight, at_steps, 1), end
+
+
+@torch.library.custom_op("tenfold::crf_chain_sum", mutates_args=())
+def _chain_sum(
+    emissions: Tensor, mask: Tensor, tags: Tensor | None, start: Tensor, transitions: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-partition, marginals and expected transitions, less score and counts of `tags` if given.
+
+    One operator, so that a compiler does not unroll the loop over time.
+    """
+    place = Layout.of(mask)
+    scores = start, transitions, end
+    total, marginals, pairs = chains.expectations_in(place, emissions, mask, *scores)
+    if tags is not None:
+        path = place.gather(tags).where(place.valid, 0)
+        total -= chains.path_score(place, emissions, path, *scores)
+        chains.subtract_path(place, path, marginals, pairs)
+    return total, place.scatter(marginals, mask.shape[1]), pairs
+
+
+@_chain_sum.register_fake
+def _(
+    emissions: Tensor, mask: Tensor, tags: Tensor | None, start: Tensor, transitions: Tensor, end: Tensor
+) -> tuple[Tensor, ...]:
+    batch = emissions.shape[0]
+    return emissions.new_empty(batch), torch.empty_like(emissions), emissions.new_empty(batch, *transitions.shape)
+
+
+def _prepare(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Emissions in float32 at least, and a mask in any case."""
+    if emissions.dtype in (torch.float16, torch.bfloat16):
+        emissions = emissions.float()
+    if mask is None:
+        mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
+    return emissions.contiguous(), mask.bool()
+
+
+def _at_ends(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Entries of [batch, length, tags] at the first and the last valid position; where there is none, masked ones."""
+    marks, rows = mask.to(torch.uint8), torch.arange(len(mask), device=mask.device)
+    return values[rows, marks.argmax(1)], values[rows, mask.shape[1] - 1 - marks.flip(1).argmax(1)]

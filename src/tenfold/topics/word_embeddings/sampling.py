@@ -1,0 +1,35 @@
+"""Which words are dropped, and which are drawn as noise (Mikolov et al. 2013, arXiv 1310.4546)."""
+
+import torch
+from torch import Tensor
+
+
+def keep_probability(counts: Tensor, threshold: float) -> Tensor:
+    r"""Chance :math:`p(w) = \min(1, \sqrt{t / f(w)} + t / f(w))` that an occurrence of a word is kept, as word2vec.c has it.
+
+    `counts` [words] are occurrences, :math:`f` their share, :math:`t` the threshold; 0 keeps every word. Returns [words], float64.
+    """
+    counts = counts.double()
+    if threshold <= 0:
+        return torch.ones_like(counts)
+    ratio = threshold * counts.sum() / counts
+    return (ratio.sqrt() + ratio).clamp_(max=1)
+
+
+def noise_probability(counts: Tensor, power: float = 0.75) -> Tensor:
+    r"""Noise distribution :math:`P_n(w) \propto \mathrm{count}(w)^{3/4}`, [words], float64."""
+    weight = counts.double().pow(power)
+    return weight / weight.sum()
+
+
+class NoiseSampler:
+    """Draws words from the noise distribution by inverting its cumulative sum, exactly and on any device."""
+
+    def __init__(self, counts: Tensor, power: float = 0.75) -> None:
+        self.cumulative = noise_probability(counts, power).cumsum(0)
+        self.cumulative[-1] = 1.0
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        device = self.cumulative.device
+        uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+        return torch.searchsorted(self.cumulative, uniform, right=True)

@@ -1,0 +1,74 @@
+"""Where the input vectors live: one row a word (word2vec), or the rows of its character n-grams (FastText)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class WordTable(nn.Module):
+    r"""One vector a word, :math:`v_w`, drawn from :math:`U(-1/2d, 1/2d)` as in word2vec. `weight` [words, channels]."""
+
+    def __init__(self, num_words: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_words, channels).uniform_(-0.5 / channels, 0.5 / channels))
+
+    def forward(self, words: Tensor) -> Tensor:
+        return torch.embedding(self.weight, words)
+
+    @torch.no_grad()
+    def add_(self, words: Tensor, change: Tensor) -> None:
+        """Add `change` [..., channels] to the rows of `words` [...]; a word that comes twice gets both."""
+        # No alpha: index_add_ takes a path twice as slow with one.
+        self.weight.index_add_(0, words.reshape(-1), change.reshape(-1, change.shape[-1]))
+
+    def load(self, updates: Tensor) -> Tensor:
+        """Updates that hit what a word's vector is made of, given those of each word [words]: here its own."""
+        return updates
+
+
+class SubwordTable(nn.Module):
+    r"""A word's vector as the mean of its rows :math:`v_w = \frac{1}{|G_w|} \sum_{g \in G_w} z_g` (Bojanowski et al. 2017).
+
+    `rows` [entries] lists every word's rows one after the other, `offsets` [words + 1] where each begins. As in fastText's own code
+    every row receives the whole gradient of the mean. `weight` [words + buckets, channels].
+    """
+
+    rows: Tensor
+    offsets: Tensor
+
+    def __init__(self, rows: Tensor, offsets: Tensor, num_rows: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_rows, channels).uniform_(-1 / channels, 1 / channels))
+        self.register_buffer("rows", rows)
+        self.register_buffer("offsets", offsets)
+
+    def spread(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of all `words` [n] one after the other, and how many each word has [n]."""
+        begin = self.offsets[words]
+        sizes = self.offsets[words + 1] - begin
+        ends = sizes.cumsum(0)
+        place = torch.arange(int(ends[-1]) if len(ends) else 0, device=words.device)
+        return self.rows[place + torch.repeat_interleave(begin - ends + sizes, sizes, output_size=len(place))], sizes
+
+    def forward(self, words: Tensor) -> Tensor:
+        # Text repeats its words: each is put together once a step, however often it occurs.
+        unique, inverse = torch.unique(words, return_inverse=True)
+        rows, sizes = self.spread(unique)
+        vectors = nn.functional.embedding_bag(rows, self.weight, sizes.cumsum(0) - sizes, mode="mean")
+        return torch.embedding(vectors, inverse)
+
+    @torch.no_grad()
+    def add_(self, words: Tensor, change: Tensor) -> None:
+        """Add `change` [..., channels] to every row of each of `words` [...]."""
+        unique, inverse = torch.unique(words, return_inverse=True)
+        total = change.new_zeros(len(unique), change.shape[-1])
+        total.index_add_(0, inverse.reshape(-1), change.reshape(-1, change.shape[-1]))
+        rows, sizes = self.spread(unique)
+        owner = torch.repeat_interleave(torch.arange(len(unique), device=words.device), sizes, output_size=len(rows))
+        self.weight.index_add_(0, rows, torch.embedding(total, owner))
+
+    def load(self, updates: Tensor) -> Tensor:
+        """Mean over a word's rows of the updates that each row receives from all words [words]."""
+        sizes = self.offsets.diff()
+        per_row = updates.new_zeros(len(self.weight)).index_add_(0, self.rows, updates.repeat_interleave(sizes))
+        owner = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+        return updates.new_zeros(len(sizes)).index_add_(0, owner, per_row[self.rows]) / sizes
