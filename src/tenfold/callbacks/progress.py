@@ -61,7 +61,7 @@ class Progress(ProgressBar):
         if self._epoch.due < math.inf:
             self._epoch.draw(self._readings(pl_module))
         elif self._enabled:
-            self._line = f"{self._epoch.name}  {self._epoch.seconds:.1f} s{self._readings(pl_module)}"
+            self._line = f"{self._epoch.name}, {self._epoch.seconds:.1f} s, {self._readings(pl_module)}"
             if time.monotonic() >= self._written_at + PATIENCE_SECONDS:
                 self._write_line()
 
@@ -79,7 +79,7 @@ class Progress(ProgressBar):
         speed = module.journal.latest.get("train/samples_per_second")
         readings = ["" if loss is None else f"loss {loss:.4f}", self._validated]
         readings.append("" if speed is None else f"{speed:,.0f} samples/s")
-        return "".join(f"  {reading}" for reading in readings if reading)
+        return ", ".join(reading for reading in readings if reading)
 
     # Validation and test ---------------------------------------------------------------------------------------------
 
@@ -107,6 +107,7 @@ class Progress(ProgressBar):
         self._pass.close()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._write_line()
         self._pass.close()
         self._epoch.close(leave=True)
 
@@ -131,11 +132,11 @@ class _Bar:
 
     def draw(self, readings: str = "") -> None:
         if self._bar is None:
-            parts = "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt}" if self.total else "{n_fmt} steps"
-            layout = f"{{desc}}  {parts}  {{elapsed}}" + ("<{remaining}{postfix}" if self.total else "{postfix}")
+            known = "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
+            layout = "{desc}  " + (known if self.total else "{n_fmt} steps [{elapsed}]") + "{postfix}"
             self._bar = tqdm(total=self.total, desc=self.name, bar_format=layout, dynamic_ncols=True, leave=False)
             self._bar.start_t -= self.seconds
-        self._bar.n = self.done
+        self._bar.n = min(self.done, self.total or math.inf)  # tqdm forgets its total once it is passed
         self._bar.postfix = readings
         self._bar.refresh()
         self.due = time.monotonic() + REFRESH_SECONDS

@@ -26,15 +26,23 @@ def conf_folder() -> Path:
 def run_with_hydra(verb: str, run: Callable[[DictConfig], int], arguments: Sequence[str]) -> int:
     """Compose `conf/<verb>.yaml` with the overrides in `arguments`, and call `run` with it (or with each job of a sweep)."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
 
     from tenfold.config.launcher import register_launcher
 
     register_launcher()
     codes: list[int] = []
+    errors: list[UserError] = []  # kept out of Hydra's hands, which would print more than one line
 
     def task(config: DictConfig) -> None:
-        codes.append(run(config))
+        try:
+            codes.append(run(config))
+        except UserError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the launcher tells which job failed, and goes on
+            errors.append(error)
 
     before = sys.argv
     sys.argv = [f"tenfold {verb}", *arguments]
@@ -47,6 +55,8 @@ def run_with_hydra(verb: str, run: Callable[[DictConfig], int], arguments: Seque
     finally:
         sys.argv = before
         os.environ["HYDRA_FULL_ERROR"] = "1" if wants_traceback else "0"
+    if errors:
+        raise errors[0]
     return max(codes, default=0)
 
 
@@ -106,7 +116,7 @@ def _one_line(error: Exception, overrides: Sequence[str]) -> str:
             offered = options(key)
             return f"{key}: there is no {value!r}{nearest(value, offered) or f'; expected one of {chr(44).join(offered)}'}"
         if key and "Could not override" in text and f"'{key}'" in text:
-            return f"{key}: there is no such key{_nearest_key(key)}"
+            return f"{key}: there is no such key{_nearest_key(key)} (+{key}=… adds one)"
     return f"{text} ({_first_line(cause)})" if cause is not None and _first_line(cause) not in text else text
 
 

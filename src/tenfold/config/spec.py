@@ -34,6 +34,10 @@ class DataSpec:
         """
         raise NotImplementedError
 
+    def example_inputs(self) -> tuple[Any, ...]:
+        """Arguments of a network's forward for two samples, of the shape that the data has; random, from a fixed seed."""
+        raise NotImplementedError
+
     def preprocessing(self) -> dict[str, str]:
         """How raw data becomes the network's input, in words, for the metadata of an exported network."""
         raise NotImplementedError

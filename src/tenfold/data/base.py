@@ -96,11 +96,11 @@ class DataModule(L.LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         return self._loader("train", self.batch_size, shuffle=True, last_batch=self.last_batch)
 
-    def val_dataloader(self) -> BatchLoader:
-        return self._loader("val", self.eval_batch_size)
+    def val_dataloader(self) -> BatchLoader | list:
+        return self._loader("val", self.eval_batch_size) if "val" in self.splits else []
 
-    def test_dataloader(self) -> BatchLoader:
-        return self._loader("test", self.eval_batch_size)
+    def test_dataloader(self) -> BatchLoader | list:
+        return self._loader("test", self.eval_batch_size) if "test" in self.splits else []
 
     def _loader(
         self, split: Split, batch_size: int, shuffle: bool = False, last_batch: LastBatch = "short"
@@ -120,7 +120,7 @@ class DataModule(L.LightningDataModule):
             shuffle=shuffle,
             seed=self.seed,
             last_batch=last_batch,
-            lengths=getattr(dataset, "lengths", None),
+            lengths=getattr(dataset, "lengths", None) if shuffle else None,  # evaluation keeps the split's order
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=ranks,
         )

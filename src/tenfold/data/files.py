@@ -37,10 +37,10 @@ def read_bytes(path: Path) -> bytes:
 def integer_table(path: Path) -> np.ndarray:
     """A comma-separated table of small integers, `[rows, columns]` of int16: much faster than a general parser."""
     text = read_bytes(path).strip()
-    rows, cells = text.count(b"\n") + 1, text.count(b",") + text.count(b"\n") + 1
+    rows, columns = text.count(b"\n") + 1, text.partition(b"\n")[0].count(b",") + 1
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # numpy stops at what is no number; the count below tells
-        values = np.fromstring(text.replace(b"\n", b","), dtype=np.int16, sep=",")
-    if len(values) != cells or cells % rows:
-        raise UserError(f"{path}: expected lines of comma-separated integers, all of one length")
-    return values.reshape(rows, -1)
+        warnings.simplefilter("error", DeprecationWarning)  # how older numpy tells of what is no number
+        try:
+            return np.fromstring(text.replace(b"\n", b","), dtype=np.int16, sep=",").reshape(rows, columns)
+        except (ValueError, DeprecationWarning) as error:
+            raise UserError(f"{path}: expected lines of comma-separated integers, all of one length") from error

@@ -40,5 +40,15 @@ def rebuild(checkpoint: dict[str, Any]) -> TenfoldModule:
     require_allowed(ours["config"]["model"])
     spec: DataSpec = spec_from_dict(ours["spec"])
     module = build_module(ours["config"], spec)
-    module.load_state_dict(checkpoint["state_dict"])
+    load_weights(module, checkpoint)
     return module.eval()
+
+
+def load_weights(module: TenfoldModule, checkpoint: dict[str, Any]) -> None:
+    """Give the module a checkpoint's weights. Raises `UserError` where they are of another network."""
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        reasons = str(error).splitlines()
+        recipe = checkpoint["tenfold"]["config"].get("recipe")
+        raise UserError(f"checkpoint of {recipe}: its weights are of another network: {reasons[-1].strip()}") from error

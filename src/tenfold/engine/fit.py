@@ -15,7 +15,7 @@ from tenfold.config.check import check_batch
 from tenfold.data.base import DataModule
 from tenfold.engine import runs
 from tenfold.engine.build import build_data, build_module, build_trainer, set_threads
-from tenfold.engine.checkpoint import load_checkpoint
+from tenfold.engine.checkpoint import load_checkpoint, load_weights
 from tenfold.engine.module import TenfoldModule
 from tenfold.engine.record import record, summary
 
@@ -67,7 +67,7 @@ def _measure(
         return _floats(trainer)
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
-        module.load_state_dict(load_checkpoint(Path(best))["state_dict"])
+        load_weights(module, load_checkpoint(Path(best)))
     results: dict[str, float] = {}
     if "val" in data.splits:
         trainer.validate(module, datamodule=data, verbose=False)

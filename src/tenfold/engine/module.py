@@ -41,12 +41,15 @@ class TenfoldModule(L.LightningModule):
     count its optimizer's steps.
     """
 
-    #: Attributes that are optimized, each by an optimizer of its own; the first is the primary one.
-    optimized: ClassVar[tuple[str, ...]] = ("network",)
+    #: Submodules that are optimized, each by an optimizer of its own; the first is the primary one.
+    optimized: tuple[str, ...] = ("network",)
     #: The metrics that `measure` gives and which way is better; the first one chooses the best checkpoint.
     metrics: ClassVar[Mapping[str, Literal["max", "min"]]] = {"loss": "min"}
     #: Tags of scalars and pictures, beyond those that every run writes, that a finished run's event file holds.
     dashboard: ClassVar[tuple[str, ...]] = ()
+
+    #: The network that `tenfold export` writes.
+    exported: ClassVar[str] = "network"
 
     automatic_optimization = False  # the engine steps: Lightning's own accumulation averages the means of unequal parts
 
@@ -87,8 +90,8 @@ class TenfoldModule(L.LightningModule):
         raise NotImplementedError
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Arguments of the network's forward for two samples, for export."""
-        raise NotImplementedError
+        """Arguments of the exported network's forward for two samples."""
+        return self.spec.example_inputs()
 
     def parts(self) -> list[str]:
         """The names of the networks that the config describes."""
@@ -111,16 +114,17 @@ class TenfoldModule(L.LightningModule):
         batch: Any,
         losses: Callable[[Any], Sums] | None = None,
         weights: Callable[[Any], Weights] | None = None,
-    ) -> None:
-        """One optimizer step of the part `name` on the whole of `batch`, computed in micro-batches.
+        accumulation: Accumulation | None = None,
+    ) -> Sums:
+        """One optimizer step of the part `name` on the whole of `batch`, computed in micro-batches; each term's mean.
 
-        Gradients flow into this part only. `losses` and `weights` default to the module's own.
+        Gradients flow into this part only. `losses`, `weights` and `accumulation` default to the module's own.
         """
         index = self.optimized.index(name)
         optimizer = self._lightning_optimizer(index)
         with self._only(name):
             optimizer.zero_grad()
-            means = self.accumulation.backward(
+            means = (accumulation or self.accumulation).backward(
                 batch, losses or self.losses, weights or self.weights, zero_grad=optimizer.zero_grad
             )
         self.journal.record(means)
@@ -128,6 +132,7 @@ class TenfoldModule(L.LightningModule):
         scheduler = self._schedulers[index]
         if scheduler is not None and self._scheduler_interval(index) == "step":
             scheduler.step()
+        return means
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip once, on the whole gradient of the step, after mixed precision has unscaled it."""
@@ -152,7 +157,7 @@ class TenfoldModule(L.LightningModule):
         frozen = []
         for other in self.optimized:
             if other != name:
-                frozen += [p for p in getattr(self, other).parameters() if p.requires_grad]
+                frozen += [p for p in self.get_submodule(other).parameters() if p.requires_grad]
         for parameter in frozen:
             parameter.requires_grad_(False)
         try:
@@ -174,7 +179,7 @@ class TenfoldModule(L.LightningModule):
         optimizers, self._schedulers = [], []
         total_steps = self.trainer.estimated_stepping_batches
         for name in self.optimized:
-            optimizer = build_optimizer(part_of(self.config["optimizer"], name), getattr(self, name))
+            optimizer = build_optimizer(part_of(self.config["optimizer"], name), self.get_submodule(name))
             scheduler = self.config.get("scheduler")
             optimizers.append(optimizer)
             self._schedulers.append(

@@ -12,7 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from tenfold.data.base import DataModule
 from tenfold.engine import runs
-from tenfold.engine.module import TenfoldModule
+from tenfold.engine.module import Stage, TenfoldModule
+
+STAGES: tuple[Stage, ...] = ("val", "test")
 
 
 def record(
@@ -24,25 +26,13 @@ def record(
     seconds: float,
 ) -> None:
     """Write metrics.json, and the final metrics beside the hyperparameters for TensorBoard's HParams page."""
-    splits = [split for split in ("val", "test") if any(name.startswith(f"{split}/") for name in results)]
-    baselines = {f"{split}/{name}": value for split in splits for name, value in data.baseline(split).items()}
-    runs.write_json(
-        folder / runs.METRICS,
-        {
-            "recipe": module.config["recipe"],
-            "metrics": dict(results),
-            "baselines": baselines,
-            "intervals": {
-                f"{split}/{name}": interval for split in splits for name, interval in module.intervals(split).items()
-            },
-            "directions": {f"{split}/{name}": way for split in ("val", "test") for name, way in module.metrics.items()},
-            "seconds": seconds,
-            "steps": trainer.global_step,
-            "epochs": trainer.current_epoch,
-            "parameters": sum(parameter.numel() for parameter in module.parameters()),
-            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
-        },
-    )
+    record = record_of(module, data, results) | {
+        "seconds": seconds,
+        "steps": trainer.global_step,
+        "epochs": trainer.current_epoch,
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    runs.write_json(folder / runs.METRICS, record)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(_hyperparameters(module.config), dict(results))
@@ -51,24 +41,42 @@ def record(
         logger.finalize("success")
 
 
+def record_of(module: TenfoldModule, data: DataModule, results: Mapping[str, float]) -> dict[str, Any]:
+    """What was measured, with the trivial baselines, intervals and directions that give the figures their meaning."""
+    splits = [split for split in STAGES if any(name.startswith(f"{split}/") for name in results)]
+    intervals = {f"{split}/{name}": value for split in splits for name, value in module.intervals(split).items()}
+    return {
+        "recipe": module.config["recipe"],
+        "metrics": dict(results),
+        "baselines": {f"{split}/{name}": value for split in splits for name, value in data.baseline(split).items()},
+        "intervals": intervals,
+        "directions": {f"{split}/{name}": way for split in STAGES for name, way in module.metrics.items()},
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+    }
+
+
 def summary(folder: Path) -> str:
-    """The closing table: each metric on each split beside its trivial baseline; then the run and how to look at it."""
-    values = runs.read_metrics(folder)
-    metrics, baselines, intervals = values["metrics"], values["baselines"], values["intervals"]
-    splits = [split for split in ("val", "test") if any(name.startswith(f"{split}/") for name in metrics)]
-    names = list(dict.fromkeys(name.split("/", 1)[1] for name in metrics))
+    """The closing lines of a run: its table, what it took, where it is, and how to look at it."""
+    record = runs.read_metrics(folder)
+    closing = (
+        f"{record['recipe']}: {record['epochs']} epochs, {record['steps']} steps in {record['seconds']:.1f} s, "
+        f"{record['parameters']:,} parameters"
+    )
+    return f"\n{table_of(record)}\n\n{closing}\nrun folder  {folder}\ndashboard   tensorboard --logdir {folder}"
+
+
+def table_of(record: Mapping[str, Any]) -> str:
+    """Each metric on each split, beside its trivial baseline."""
+    metrics, baselines, intervals = record["metrics"], record["baselines"], record["intervals"]
+    splits = [split for split in STAGES if any(name.startswith(f"{split}/") for name in metrics)]
     rows = [["", *(text for split in splits for text in (split, "baseline"))]]
-    for name in names:
+    for name in dict.fromkeys(name.split("/", 1)[1] for name in metrics):
         row = [name]
         for split in splits:
             key = f"{split}/{name}"
             row += [_number(metrics.get(key), intervals.get(key)), _number(baselines.get(key))]
         rows.append(row)
-    closing = (
-        f"{values['recipe']}: {values['epochs']} epochs, {values['steps']} steps in {values['seconds']:.1f} s, "
-        f"{values['parameters']:,} parameters"
-    )
-    return f"\n{_table(rows)}\n\n{closing}\nrun folder  {folder}\ndashboard   tensorboard --logdir {folder}"
+    return _table(rows)
 
 
 def _number(value: float | None, interval: tuple[float, float] | None = None) -> str:

@@ -61,7 +61,7 @@ def test_folder_and_bad_encoding_are_refused(spec, tmp_path):
     (tmp_path / "gbk.txt").write_bytes(b"fine\n" + "很好".encode("gbk"))
     with pytest.raises(UserError, match="found a folder"):
         next(spec.read([str(tmp_path)], 2))
-    with pytest.raises(UserError, match=r"gbk.txt line 2: byte 1 is not UTF-8 \(0xba\)"):
+    with pytest.raises(UserError, match=r"gbk.txt line 2: byte 1 \(0xba\) is not UTF-8"):
         next(spec.read([str(tmp_path / "gbk.txt")], 2))
 
 

@@ -41,5 +41,5 @@ def test_auto_goes_by_the_script_of_most_letters(texts, expected):
 
 
 def test_unknown_tokenizer_is_refused_with_the_nearest_name():
-    with pytest.raises(UserError, match="data.tokenizer: found 'bigram'.*did you mean 'bigrams'"):
+    with pytest.raises(UserError, match=r"data.tokenizer: found 'bigram'.*did you mean 'bigrams'"):
         check_tokenizer("bigram")

@@ -68,7 +68,7 @@ def test_an_unknown_label_in_test_is_refused_with_the_line(path, tmp_path):
 
 
 def test_bad_encoding_is_refused_with_the_line(tmp_path):
-    with pytest.raises(UserError, match=r"mail.tsv line 2: byte 5 is not UTF-8"):
+    with pytest.raises(UserError, match=r"mail.tsv line 2: byte 5 \(0xe9\) is not UTF-8"):
         make(write(tmp_path / "mail.tsv", ["ham\ta", "ham\té"], "latin-1"))
 
 

@@ -52,6 +52,10 @@ class ImageSpec(DataSpec):
             images = decode_all(batch, self.channels, (self.height, self.width))
             yield [str(path) for path in batch], self.normalise(images)
 
+    def example_inputs(self) -> tuple[Tensor]:
+        shape = (2, self.channels, self.height, self.width)
+        return (torch.randn(shape, generator=torch.Generator().manual_seed(0)),)
+
     def preprocessing(self) -> dict[str, str]:
         colour = "grey" if self.channels == 1 else "red, green, blue"
         return {

@@ -35,9 +35,9 @@ class LabelledTexts(NamedTuple):
 class TextData(DataModule):
     """Texts as token indices, in batches of like length; the vocabulary is that of the training split.
 
-    A subclass implements `read_texts()`. Where that gives no val or no test, the split is drawn from train: stratified by
-    class, seeded by `split_seed`, its fraction being of all that train held (0 for no such split). Duplicates go before
-    (see `deduplicated`), or else copies of one text would stand in train and in test.
+    A subclass implements `read_texts()`. Where that gives no val or no test, the split is drawn from train: stratified
+    by class, seeded by `split_seed`, its fraction being of all that train held (0 for no such split). Duplicates go
+    before (see `deduplicated`), or else copies of one text would stand in train and in test.
 
     tokenizer: words, characters, bigrams, or auto (words or characters, by the script of the training texts).
     min_count, max_size: tokens rarer than the one, or beyond the other, are unknown; `max_size` null for no limit.
@@ -64,7 +64,7 @@ class TextData(DataModule):
         if max_length < 1:
             raise UserError(f"data.max_length: found {max_length}, expected at least 1")
         if max_size is not None and max_size < 3:
-            raise UserError(f"data.max_size: found {max_size}, expected null or at least 3 (padding, unknown and a token)")
+            raise UserError(f"data.max_size: found {max_size}, expected null or at least 3 (2 are reserved)")
         for key, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
             check_fraction(f"data.{key}", fraction)
         check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
@@ -114,7 +114,7 @@ class TextData(DataModule):
 
 
 def deduplicated(data: LabelledTexts) -> LabelledTexts:
-    """The first of the texts that differ in case, spaces and punctuation alone; none where these disagree on the class."""
+    """Of texts that differ in case, spaces and punctuation alone, the first; none where their classes disagree."""
     first: dict[str, int] = {}
     conflicting: set[str] = set()
     labels = data.labels.tolist()

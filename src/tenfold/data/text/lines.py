@@ -22,7 +22,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def lines_of(source: str) -> Iterator[str]:
-    """The lines of a text file, or of standard input for `-`, that are not blank; standard input is read as it comes."""
+    """The lines that are not blank of a text file, or for `-` of standard input, read as it comes."""
     if source != "-":
         yield from (text for _, text in read_lines(Path(source)))
         return
@@ -48,4 +48,5 @@ def _decode(line: bytes, where: str) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise UserError(f"{where}: byte {error.start + 1} is not UTF-8 ({line[error.start]:#04x}), save the file as UTF-8") from None
+        byte = f"byte {error.start + 1} ({line[error.start]:#04x})"
+        raise UserError(f"{where}: {byte} is not UTF-8, save the file as UTF-8") from None

@@ -15,8 +15,8 @@ from tenfold.data.base import Labelled
 class RaggedTexts:
     """A data set of token indices end to end, `[tokens]` of int32, with a label for each text.
 
-    `fetch` pads to the longest text of the batch, with no loop over its samples. `lengths` `[texts]` lets the loader put
-    texts of like length together.
+    `fetch` pads to the longest text of the batch, with no loop over its samples. `lengths` `[texts]` lets the loader
+    put texts of like length together.
     """
 
     def __init__(self, texts: Iterable[Sequence[int]], labels: Tensor, padding_idx: int = 0) -> None:

