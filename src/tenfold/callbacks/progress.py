@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from typing import Any
@@ -134,8 +135,10 @@ class _Bar:
         if self._bar is None:
             known = "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
             layout = "{desc}  " + (known if self.total else "{n_fmt} steps [{elapsed}]") + "{postfix}"
-            self._bar = tqdm(total=self.total, desc=self.name, bar_format=layout, dynamic_ncols=True, leave=False)
+            # A delay keeps tqdm from drawing before it is told its width.
+            self._bar = tqdm(total=self.total, desc=self.name, bar_format=layout, nrows=20, leave=False, delay=1e-9)
             self._bar.start_t -= self.seconds
+        self._bar.ncols = _columns()
         self._bar.n = min(self.done, self.total or math.inf)  # tqdm forgets its total once it is passed
         self._bar.postfix = readings
         self._bar.refresh()
@@ -147,3 +150,11 @@ class _Bar:
             self._bar.close()
             self._bar = None
         self.due = math.inf
+
+
+def _columns() -> int | None:
+    """Width of the terminal; None where it does not say, as within many containers, for which tqdm would draw nothing."""
+    try:
+        return max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 0) or None
+    except (OSError, ValueError):
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,10 +85,3 @@ def require_device(trainer: Mapping[str, Any]) -> None:
     if accelerator in ("gpu", "cuda") and isinstance(devices, int) and devices > torch.cuda.device_count():
         raise UserError(f"trainer.devices: {devices} GPUs were asked for, this machine has {torch.cuda.device_count()}")
 
-
-def set_threads(threads: int | None) -> None:
-    """CPU threads of this process; None: its share of the cores that it may use."""
-    if threads is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    torch.set_num_threads(threads)

@@ -7,8 +7,8 @@ from typing import Any
 
 import lightning as L
 
-from tenfold.engine import runs
-from tenfold.engine.build import build_data, require_device, set_threads
+from tenfold.engine import cpu, runs
+from tenfold.engine.build import build_data, require_device
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.record import record_of
 from tenfold.errors import UserError
@@ -17,7 +17,7 @@ from tenfold.errors import UserError
 def evaluate(module: TenfoldModule, folder: Path, split: Stage, accelerator: str = "auto") -> dict[str, Any]:
     """The metrics, baselines and intervals of `module` on `split`, written to `evaluate-<split>.json` in `folder` too."""
     require_device({"accelerator": accelerator})
-    set_threads(module.config["threads"])
+    cpu.set_up(module.config["threads"])
     data = build_data(module.config)
     data.setup()
     if split not in data.splits:

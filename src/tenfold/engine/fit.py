@@ -13,8 +13,8 @@ import lightning as L
 from tenfold.callbacks.interrupt import Interrupted
 from tenfold.config.check import check_batch
 from tenfold.data.base import DataModule
-from tenfold.engine import runs
-from tenfold.engine.build import build_data, build_module, build_trainer, set_threads
+from tenfold.engine import cpu, runs
+from tenfold.engine.build import build_data, build_module, build_trainer
 from tenfold.engine.checkpoint import load_checkpoint, load_weights
 from tenfold.engine.module import TenfoldModule
 from tenfold.engine.record import record, summary
@@ -23,7 +23,7 @@ from tenfold.engine.record import record, summary
 def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     """Train, choose by validation, measure on the test split once, and write `metrics.json`; the exit code."""
     _quiet(folder)
-    set_threads(config["threads"])
+    cpu.set_up(config["threads"])
     L.seed_everything(config["seed"], verbose=False)
     data = build_data(config)
     data.setup()

@@ -36,7 +36,7 @@ def test_cnn_takes_any_image_in_any_memory_layout(shape: tuple[int, int, int]) -
 
 def test_cnn_refuses_more_blocks_than_the_image_can_be_halved() -> None:
     CNN(1, 8, 10, channels=(4, 4, 4))
-    with pytest.raises(UserError, match="found 4 widths.*expected at most 3 for 8 pixels"):
+    with pytest.raises(UserError, match=r"found 4 widths.*expected at most 3 for 8 pixels"):
         CNN(1, 8, 10, channels=(4, 4, 4, 4))
 
 

@@ -1,4 +1,4 @@
-"""Augmentations of a whole batch `[batch, channels, height, width]`, each sample drawn apart, all from one generator."""
+"""Augmentations of a batch `[batch, channels, height, width]`: each sample drawn apart, all from one generator."""
 
 import math
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ class Shift:
         self.pixels = pixels
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        batch, channels, height, width = images.shape
+        batch, _, height, width = images.shape
         padded = functional.pad(images, [self.pixels] * 4, mode="reflect")
         start = torch.randint(2 * self.pixels + 1, (2, batch, 1), generator=generator, device=images.device)
         rows = start[0] + torch.arange(height, device=images.device)

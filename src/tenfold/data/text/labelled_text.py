@@ -14,7 +14,7 @@ from tenfold.data.base import DataModule, Split
 from tenfold.data.labels import check_classes, check_fraction, majority_baseline, stratified
 from tenfold.data.text.ragged import RaggedTexts
 from tenfold.data.text.spec import TextSpec
-from tenfold.data.text.tokenizers import TOKENIZERS, check_tokenizer, suited_tokenizer
+from tenfold.data.text.tokenizers import TOKENIZERS, TokenizerName, check_tokenizer, suited_tokenizer
 from tenfold.data.text.vocabulary import Vocabulary
 from tenfold.errors import UserError
 
@@ -50,7 +50,7 @@ class TextData(DataModule):
 
     def __init__(
         self,
-        tokenizer: str = "auto",
+        tokenizer: TokenizerName = "auto",
         min_count: int = 2,
         max_size: int | None = None,
         max_length: int = 400,

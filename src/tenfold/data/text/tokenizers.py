@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Literal
 
 from tenfold.errors import UserError, nearest
 
@@ -34,6 +35,7 @@ def bigrams(text: str) -> list[str]:
     return tokens
 
 
+TokenizerName = Literal["auto", "words", "characters", "bigrams"]
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"words": words, "characters": characters, "bigrams": bigrams}
 
 

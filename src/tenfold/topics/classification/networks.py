@@ -1,6 +1,7 @@
 """Three networks for classification: a linear map, a multilayer perceptron and a small convolutional network."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class CNN(nn.Module):
                 f"expected at most {side.bit_length() - 1} for {side} pixels a side"
             )
         widths = [in_channels, *channels]
-        self.blocks = nn.Sequential(*(self._block(*pair) for pair in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(*(self._block(*pair) for pair in pairwise(widths)))
         self.head = nn.Sequential(
             nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], num_classes)
         )
