@@ -77,7 +77,7 @@ def _drawable_characters() -> frozenset[int]:
 
 
 def printable(names: Sequence[str], longest: int = 18) -> list[str]:
-    """Class names for a figure: cut to length, no dollar taken for mathematics, a number where no font has a character."""
+    """Class names for a figure: cut to length, with no mathematics; a number for a name that no font here can write."""
     drawable = [
         name if _drawable_characters().issuperset(map(ord, name)) else f"class {i}" for i, name in enumerate(names)
     ]

@@ -27,7 +27,7 @@ class Progress(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._enabled = True
-        self._epoch = self._pass = _Bar("", None, due=math.inf)
+        self._epoch, self._pass = _Bar(), _Bar()
         self._validated = self._line = ""
         self._written_at = -math.inf
 
@@ -40,35 +40,40 @@ class Progress(ProgressBar):
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
         tqdm.write(sep.join(map(str, args)), **kwargs)
 
-    def _new_bar(self, name: str, total: float, delay: float) -> _Bar:
-        shown = self._enabled and sys.stderr.isatty()
-        return _Bar(name, total if math.isfinite(total) else None, time.monotonic() + delay if shown else math.inf)
+    def _start(self, bar: _Bar, name: str, total: float, delay: float) -> None:
+        bar.start(name, total if math.isfinite(total) else None)
+        if not (self._enabled and sys.stderr.isatty()):
+            bar.due = math.inf
+        elif bar.due == math.inf:
+            bar.due = time.monotonic() + delay
 
     # Training --------------------------------------------------------------------------------------------------------
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._epoch.close()
         last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-        self._epoch = self._new_bar(f"epoch {trainer.current_epoch + 1}{last}", self.total_train_batches, delay=0)
+        self._start(self._epoch, f"epoch {trainer.current_epoch + 1}{last}", self.total_train_batches, delay=0)
+        self._draw_epoch_when_due(pl_module)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._epoch.done = batch_idx + 1
+        self._draw_epoch_when_due(pl_module)
+
+    def _draw_epoch_when_due(self, module: L.LightningModule) -> None:
         if time.monotonic() >= self._epoch.due:
-            self._epoch.draw(self._readings(pl_module))
+            self._epoch.draw(self._readings(module))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._epoch.due < math.inf:
-            self._epoch.draw(self._readings(pl_module))
-        elif self._enabled:
+        self._draw_epoch_when_due(pl_module)
+        if self._enabled and self._epoch.due == math.inf:
             self._line = f"{self._epoch.name}, {self._epoch.seconds:.1f} s, {self._readings(pl_module)}"
             if time.monotonic() >= self._written_at + PATIENCE_SECONDS:
                 self._write_line()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._write_line()
-        self._epoch.close(leave=True)
+        self._epoch.close(self._readings(pl_module))
 
     def _write_line(self) -> None:
         if self._line:
@@ -86,10 +91,10 @@ class Progress(ProgressBar):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         batches = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
-        self._pass = self._new_bar("validation", sum(batches), delay=PATIENCE_SECONDS)
+        self._start(self._pass, "validation", sum(batches), PATIENCE_SECONDS)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._pass = self._new_bar("test", sum(trainer.num_test_batches), delay=PATIENCE_SECONDS)
+        self._start(self._pass, "test", sum(trainer.num_test_batches), PATIENCE_SECONDS)
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
         self._pass.done += 1
@@ -110,50 +115,50 @@ class Progress(ProgressBar):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._write_line()
         self._pass.close()
-        self._epoch.close(leave=True)
+        self._epoch.close(self._readings(pl_module))
 
 
 class _Bar:
-    """A tqdm bar that appears when it is first drawn.
+    """A line of tqdm that appears when it is first drawn.
 
-    name: what it counts.
-    total: steps to do, or None where nobody knows.
     due: when, by the monotonic clock, it next wants to be drawn; inf for never.
     """
 
-    def __init__(self, name: str, total: float | None, due: float) -> None:
-        self.name, self.total, self.due = name, total, due
-        self.done = 0
-        self.began = time.monotonic()
-        self._bar: tqdm | None = None
+    def __init__(self) -> None:
+        self.due = math.inf
+        self._line: tqdm | None = None
+
+    def start(self, name: str, total: float | None) -> None:
+        self.name, self.total, self.done, self._began = name, total, 0, time.monotonic()
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.began
+        return time.monotonic() - self._began
 
     def draw(self, readings: str = "") -> None:
-        if self._bar is None:
-            known = "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
-            layout = "{desc}  " + (known if self.total else "{n_fmt} steps [{elapsed}]") + "{postfix}"
-            # A delay keeps tqdm from drawing before it is told its width.
-            self._bar = tqdm(total=self.total, desc=self.name, bar_format=layout, nrows=20, leave=False, delay=1e-9)
-            self._bar.start_t -= self.seconds
-        self._bar.ncols = _columns()
-        self._bar.n = min(self.done, self.total or math.inf)  # tqdm forgets its total once it is passed
-        self._bar.postfix = readings
-        self._bar.refresh()
+        if self._line is None:  # the delay keeps tqdm from drawing before it is told anything
+            self._line = tqdm(nrows=20, leave=False, delay=1e-9)
+        line, known = self._line, "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
+        line.bar_format = "{desc}  " + (known if self.total else "{n_fmt} steps [{elapsed}]") + "{postfix}"
+        line.desc, line.total, line.postfix, line.ncols = self.name, self.total, readings, _columns()
+        line.n = min(self.done, self.total or math.inf)  # tqdm forgets a total that is passed
+        line.start_t = time.time() - self.seconds
+        line.refresh()
         self.due = time.monotonic() + REFRESH_SECONDS
 
-    def close(self, leave: bool = False) -> None:
-        if self._bar is not None:
-            self._bar.leave = leave
-            self._bar.close()
-            self._bar = None
+    def close(self, last_readings: str | None = None) -> None:
+        """Leave the line as it then is if there are last readings, else wipe it away."""
+        if self._line is not None:
+            if last_readings is not None:
+                self.draw(last_readings)
+            self._line.leave = last_readings is not None
+            self._line.close()
+            self._line = None
         self.due = math.inf
 
 
 def _columns() -> int | None:
-    """Width of the terminal; None where it does not say, as within many containers, for which tqdm would draw nothing."""
+    """Width of the terminal; None where it does not say, as in many a container, for which tqdm would draw nothing."""
     try:
         return max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 0) or None
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ def test_sizes_are_those_of_the_docstring(data):
     (raw, class_names) = data.read_texts()
     assert class_names == ("negative", "positive")
     assert len(raw["train"].texts) == 35_123
-    assert {split: len(part) for split, part in data.splits.items()} == {"train": 13_860, "val": 1_733, "test": 1_733}
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 13_891, "val": 1_736, "test": 1_736}
 
 
 def test_no_text_is_in_two_splits(data):

@@ -13,7 +13,7 @@ def test_characters_split_chinese_and_keep_other_words_whole():
 
 
 def test_characters_of_other_scripts_are_words():
-    text = "The battery, 3 hours; приятный 좋은 책"
+    text = "The battery's 3 hours; приятный 좋은 책"
     assert characters(text) == words(text)
 
 

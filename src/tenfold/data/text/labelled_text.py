@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from tenfold.data.text.tokenizers import TOKENIZERS, TokenizerName, check_tokeni
 from tenfold.data.text.vocabulary import Vocabulary
 from tenfold.errors import UserError
 
-_NO_LETTER = re.compile(r"[\W_]+")
 log = logging.getLogger(__name__)
 
 
@@ -114,15 +112,14 @@ class TextData(DataModule):
 
 
 def deduplicated(data: LabelledTexts) -> LabelledTexts:
-    """Of texts that differ in case, spaces and punctuation alone, the first; none where their classes disagree."""
+    """Each text once; not at all where it stands with different classes."""
     first: dict[str, int] = {}
     conflicting: set[str] = set()
     labels = data.labels.tolist()
     for index, text in enumerate(data.texts):
-        key = _NO_LETTER.sub("", text.casefold()) or text
-        if labels[first.setdefault(key, index)] != labels[index]:
-            conflicting.add(key)
-    kept = [index for key, index in first.items() if key not in conflicting]
+        if labels[first.setdefault(text, index)] != labels[index]:
+            conflicting.add(text)
+    kept = [index for text, index in first.items() if text not in conflicting]
     if len(kept) < len(data.texts):
         log.info("data: %d of %d texts are left without duplicates (data.deduplicate)", len(kept), len(data.texts))
     return data.take(torch.tensor(kept, dtype=torch.long))

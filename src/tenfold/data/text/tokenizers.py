@@ -12,7 +12,7 @@ from tenfold.errors import UserError, nearest
 #: Han characters and Japanese kana: scripts that put no space between words.
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
-_CHARACTER = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
+_CHARACTER = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’][^\W{_UNSPACED}]+)*|[^\w\s]")
 _LETTER, _UNSPACED_LETTER = re.compile(r"[^\W\d_]"), re.compile(rf"[{_UNSPACED}]")
 
 
