@@ -58,9 +58,7 @@ def _from_hydra(verb: str, overrides: str) -> list[str]:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
     from tenfold.config.compose import conf_folder
-    from tenfold.config.launcher import register_launcher
 
-    register_launcher()
     path = create_automatic_config_search_path(None, None, str(conf_folder()))
     found: list[str] = BashCompletion(ConfigLoaderImpl(path))._query(config_name=verb, line=overrides)
     return found

@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from tenfold.config.check import check_config
 from tenfold.config.compose import run_overrides, to_plain
-from tenfold.config.launcher import SWEEP_VARIABLE
 from tenfold.engine import runs
 from tenfold.errors import UserError
 
@@ -50,7 +49,7 @@ def _new_folder(config: DictConfig) -> Path:
     if config.folder is not None:
         given = Path(str(config.folder))
         return runs.make_folder(given.parent, given.name)
-    sweep = os.environ.get(SWEEP_VARIABLE)
+    sweep = os.environ.get(runs.SWEEP_VARIABLE)
     if sweep is not None:
         from hydra.core.hydra_config import HydraConfig
 

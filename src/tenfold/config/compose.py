@@ -11,7 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tenfold.engine.runs import stamp
 from tenfold.errors import UserError, nearest
+
+OmegaConf.register_new_resolver("stamp", stamp, use_cache=True, replace=True)  # one name for the whole of a sweep
 
 
 def conf_folder() -> Path:
@@ -30,9 +33,7 @@ def run_with_hydra(verb: str, run: Callable[[DictConfig], int], arguments: Seque
     from hydra.errors import HydraException
     from hydra.types import RunMode
 
-    from tenfold.config.launcher import register_launcher
 
-    register_launcher()
     codes: list[int] = []
     errors: list[UserError] = []  # kept out of Hydra's hands, which would print more than one line
 
@@ -67,9 +68,7 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
 
-    from tenfold.config.launcher import register_launcher
 
-    register_launcher()
     try:
         with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
             config = hydra_compose(verb, overrides=list(overrides), return_hydra_config=True)

@@ -12,7 +12,15 @@ from typing import Any
 
 from tenfold.errors import UserError
 
+#: Set while a sweep runs: the folder in which its jobs' run folders are made.
+SWEEP_VARIABLE = "TENFOLD_SWEEP"
+
 CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.json", "checkpoints"
+
+
+def stamp() -> str:
+    """The local time to the second, and a short random id: `2026-01-31_12-00-00-9f3a`."""
+    return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}"
 
 
 def make_folder(parent: Path, name: str | None = None) -> Path:
@@ -23,7 +31,7 @@ def make_folder(parent: Path, name: str | None = None) -> Path:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         while True:
-            folder = parent / (name or f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}")
+            folder = parent / (name or stamp())
             try:
                 folder.mkdir()
                 return folder

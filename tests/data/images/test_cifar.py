@@ -1,6 +1,7 @@
 import hashlib
 import io
 import pickle
+import struct
 import tarfile
 
 import numpy as np
@@ -23,11 +24,22 @@ def binary(cls) -> bytes:
     return np.column_stack([*coarse, labels(cls), PIXELS]).tobytes()
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes strings as Python 2 did, in which the sets are published: bytes without an encoding."""
+
+    def save_string(self, value):
+        content = value if isinstance(value, bytes) else value.encode()
+        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
+
+    dispatch = pickle._Pickler.dispatch | {bytes: save_string, str: save_string}
+
+
 def python(cls) -> bytes:
-    """As Python 2 wrote it: byte strings for keys, arrays named by numpy's old modules."""
-    key = cls.label_key.decode()
-    text = pickle.dumps({key.encode(): labels(cls).tolist(), b"data": PIXELS, b"coarse_labels": [99] * 20}, protocol=2)
-    return text.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    buffer = io.BytesIO()
+    Python2Pickler(buffer, protocol=2).dump(
+        {cls.label_key: labels(cls).tolist(), "data": PIXELS, "coarse_labels": [99] * 20}
+    )
+    return buffer.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 
 def write(cls, root, form, packed) -> None:
@@ -97,7 +109,7 @@ def test_numpy_does_not_open_a_way_to_code_either(tmp_path):
 ])  # fmt: skip
 def test_a_pickle_of_another_shape_is_refused(values, tmp_path):
     write(CIFAR10, tmp_path, "python", packed=False)
-    (tmp_path / CIFAR10.python[1] / "test_batch").write_bytes(pickle.dumps(values, protocol=2))
+    (tmp_path / CIFAR10.python[1] / "test_batch").write_bytes(pickle.dumps(values, protocol=3))
     with pytest.raises(UserError, match="test_batch: .*expected"):
         loaded(CIFAR10, tmp_path)
 

@@ -1,39 +1,32 @@
-"""The launcher of sweeps: every job is checked before the first one runs, and one that fails does not end the others."""
+"""The launcher of sweeps: every job is checked before the first one runs, and one that fails does not end the others.
+
+Hydra finds its plugins in the namespace package `hydra_plugins` and nowhere else; this module is all that Tenfold has there.
+Imports nothing heavy: Hydra loads it with every command.
+"""
 
 from __future__ import annotations
 
 import os
-import secrets
+import shutil
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from tenfold.engine.runs import SWEEP_VARIABLE
 from tenfold.errors import UserError
 
-#: The folder of the sweep that this process runs; its jobs' run folders are made in it.
-SWEEP_VARIABLE = "TENFOLD_SWEEP"
 
-
-@dataclass
-class TenfoldLauncherConf:
-    _target_: str = "tenfold.config.launcher.TenfoldLauncher"
-
-
-def register_launcher() -> None:
-    """Make `hydra/launcher=tenfold` known to Hydra (once)."""
-    ConfigStore.instance().store(group="hydra/launcher", name="tenfold", node=TenfoldLauncherConf, provider="tenfold")
-    plugins = Plugins.instance()
-    if TenfoldLauncher not in plugins.discover(Launcher):
-        plugins.register(TenfoldLauncher)
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="tenfold",
+    node={"_target_": "hydra_plugins.tenfold_launcher.TenfoldLauncher"},
+    provider="tenfold",
+)
 
 
 class TenfoldLauncher(Launcher):
@@ -46,7 +39,7 @@ class TenfoldLauncher(Launcher):
         setup_globals()
         configs = [self._job_config(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
         self._check(configs)
-        os.environ.setdefault(SWEEP_VARIABLE, self._sweep_name())
+        os.environ[SWEEP_VARIABLE] = str(self.config.hydra.sweep.dir)
         results = []
         for number, (config, overrides) in enumerate(zip(configs, job_overrides, strict=True)):
             print(f"\njob {initial_job_idx + number}: {' '.join(filter_overrides(overrides))}", file=sys.stderr)
@@ -74,6 +67,7 @@ class TenfoldLauncher(Launcher):
             try:
                 check_config(job)
             except UserError as error:
+                shutil.rmtree(str(self.config.hydra.sweep.dir), ignore_errors=True)  # made for this sweep alone, by now
                 raise UserError(f"job {number} of the sweep: {error}") from error
 
     def _run(self, config: DictConfig) -> JobReturn:
@@ -91,7 +85,3 @@ class TenfoldLauncher(Launcher):
             line = " ".join(str(error).split()) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             print(f"tenfold: job {config.hydra.job.num} failed: {line}", file=sys.stderr)
         return result
-
-    def _sweep_name(self) -> str:
-        outputs = Path(str(self.config.outputs))
-        return str(outputs / "sweeps" / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}")
