@@ -48,6 +48,8 @@ class Toy(L.LightningModule):
 
     def test_step(self, batch, batch_idx):
         time.sleep(self.pause)
+        if batch_idx == self.fails_at:
+            raise RuntimeError("broken batch")
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
@@ -169,6 +171,13 @@ def test_an_error_starts_on_a_line_of_its_own(watch, loader, terminal, monkeypat
     written = watch("fit", module, loader, terminal=terminal, raises=RuntimeError, max_epochs=5)
     assert written.endswith("\n")
     assert bars(written)[-1].startswith("epoch 3/5  " if terminal else "epoch 2/5, ")
+
+
+def test_an_error_in_a_test_run_is_not_hidden_by_another(watch, loader):
+    module = Toy()
+    module.fails_at = 1
+    del module.journal  # as before any fit
+    assert watch("test", module, loader, raises=RuntimeError) == ""
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -44,7 +44,7 @@ def test_files_of_packages_are_found_without_importing_them():
 
 
 def test_what_no_package_has_is_refused():
-    with pytest.raises(UserError, match="package 'no_such_package'.* is not installed"):
+    with pytest.raises(UserError, match=r"package 'no_such_package'.* is not installed"):
         package_file("no_such_package", "a.csv")
     with pytest.raises(UserError, match=r"a\.csv: no such file, expected it in package 'mlxtend'"):
         package_file("mlxtend", "a.csv")

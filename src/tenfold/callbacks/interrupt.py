@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 
 from tenfold.engine.runs import CHECKPOINTS
 
@@ -21,10 +22,11 @@ class Interrupted(Exception):
         self.path, self.step = path, step
 
 
-class Interrupt(L.Callback):
+class Interrupt(Checkpoint):
     """On SIGINT or SIGTERM, let the optimizer step end, save `last.ckpt`, and leave by `Interrupted`.
 
-    A second signal stops at once, as if this callback were not there.
+    The last step of an epoch is followed by its validation first. A second signal stops at once, as if this callback were
+    not there. Being a `Checkpoint`, it comes after all callbacks that have a state to save, such as a weight average.
     """
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -44,8 +46,14 @@ class Interrupt(L.Callback):
         self._restore()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        if not self._anywhere(trainer):
-            return
+        if self._anywhere(trainer) and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._stop(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._anywhere(trainer):
+            self._stop(trainer)
+
+    def _stop(self, trainer: L.Trainer) -> None:
         path = Path(trainer.default_root_dir) / CHECKPOINTS / "last.ckpt"
         trainer.save_checkpoint(path)
         raise Interrupted(path, trainer.global_step)

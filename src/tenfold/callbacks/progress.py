@@ -81,8 +81,8 @@ class Progress(ProgressBar):
             self._line, self._written_at = "", time.monotonic()
 
     def _readings(self, module: Any) -> str:
-        loss = module.journal.latest.get("train/loss")
-        speed = module.journal.latest.get("train/samples_per_second")
+        latest = module.journal.latest if hasattr(module, "journal") else {}  # there is none before fit has begun
+        loss, speed = latest.get("train/loss"), latest.get("train/samples_per_second")
         readings = ["" if loss is None else f"loss {loss:.4f}", self._validated]
         readings.append("" if speed is None else f"{speed:,.0f} samples/s")
         return ", ".join(reading for reading in readings if reading)
@@ -142,7 +142,8 @@ class _Bar:
         line.bar_format = "{desc}  " + (known if self.total else "{n_fmt} steps [{elapsed}]") + "{postfix}"
         line.desc, line.total, line.postfix, line.ncols = self.name, self.total, readings, _columns()
         line.n = min(self.done, self.total or math.inf)  # tqdm forgets a total that is passed
-        line.start_t = time.time() - self.seconds
+        line.last_print_t = time.time()  # without which tqdm, when closed, would think that it never drew
+        line.start_t = line.last_print_t - self.seconds
         line.refresh()
         self.due = time.monotonic() + REFRESH_SECONDS
 

@@ -22,6 +22,7 @@ def run(config: DictConfig) -> int:
     check_config(config)
     plain = to_plain(config) | {"folder": "run"}
     data = build_data(plain)
+    data.prepare_data()
     data.setup()
     module = build_module(plain, data.spec)
     module.prepare(data)

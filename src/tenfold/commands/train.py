@@ -36,8 +36,10 @@ def run(config: DictConfig) -> int:
     OmegaConf.save(OmegaConf.create(to_plain(config)), folder / runs.CONFIG)
     processes = _local_processes(config)
     if processes > 1:
+        from tenfold.engine.build import build_data
         from tenfold.engine.processes import run_in_processes
 
+        build_data(to_plain(config)).prepare_data()  # downloads once, before there are several to do it
         return run_in_processes(folder, processes, resume=resumed is not None)
     from tenfold.engine.fit import fit
 

@@ -13,11 +13,13 @@ scaled by the final 1 / W_t before its backward pass, and no gradient is touched
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
@@ -60,6 +62,8 @@ class Accumulation:
         self.chosen: int | None = None  # what "auto" has come to; None: the whole batch still fits
         self._spare: Any = None  # one sample, for a rank whose share of a short batch is empty
         self._warned = False
+        if self._own_sum and not isinstance(module.trainer.strategy, DDPStrategy):
+            raise UserError("trainer.micro_batch_size: auto needs strategy ddp where there are several devices; expected a number")
 
     def backward(
         self, batch: Any, losses: Callable[[Any], Sums], weights: Callable[[Any], Weights], zero_grad: Callable[[], None]
@@ -69,58 +73,65 @@ class Accumulation:
         With `micro_batch_size: auto`, running out of memory halves the micro-batch and starts the batch again from zero
         gradients, with the random state and the buffers as they were, so the attempt leaves no trace.
         """
+        batch, ghost = self._share(batch)
+        totals = self._totals(weights(batch), ghost)
         if self.stepping.micro_batch_size != "auto":
-            return self._attempt(batch, losses, weights)
+            return self._attempt(batch, ghost, losses, totals)
         while True:
             before = memory.Snapshot(self.module)
             error: BaseException | None = None
             try:
-                means = self._attempt(batch, losses, weights)
+                means = self._attempt(batch, ghost, losses, totals)
             except (RuntimeError, MemoryError) as caught:
                 if not memory.is_out_of_memory(caught):
                     raise
                 error = caught.with_traceback(None)  # the traceback would keep the activations alive
-            if not self._anywhere(error is not None):
-                self._average_over_ranks()
+            too_large = self._largest(0 if error is None else self.micro_batch_size(num_samples(batch)))
+            if not too_large:
+                self._sum_over_ranks()
                 return means
             zero_grad()
             before.restore(self.module)
-            self._halve(num_samples(batch), error)
+            self._halve(too_large, error)
 
-    def _attempt(self, batch: Any, losses: Callable[[Any], Sums], weights: Callable[[Any], Weights]) -> Sums:
-        micro_batches, ghost = self._micro_batches(batch)
-        totals = self._totals([weights(micro) for micro in micro_batches], ghost)
-        means = dict.fromkeys(totals, torch.zeros((), device=self.module.device))
-        with self._statistics(batch, micro_batches, losses), memory.limited(self.stepping.memory_budget):
-            for index, micro in enumerate(micro_batches):
-                with self._synchronised(index == len(micro_batches) - 1):
-                    sums = losses(micro)
-                    terms = {name: total / totals[name] for name, total in sums.items()}
-                    self._backward_of(terms, ghost)
-                for name, term in terms.items():
-                    means[name] = means[name] + (0.0 if ghost else term.detach())
-        return means
-
-    def _backward_of(self, terms: Sums, ghost: bool) -> None:
-        # Data-parallel strategies average gradients over ranks; the totals hold all ranks already, hence a sum is due.
-        ranks = 1 if self._own_average else self.module.world_size
-        loss: Any = sum(terms.values())
-        self.module.manual_backward(loss * (0.0 if ghost else float(ranks)))
-
-    def _micro_batches(self, batch: Any) -> tuple[list[Any], bool]:
-        """The parts of this rank's share, and whether they are a ghost: a sample of weight zero in place of an empty share."""
+    def _share(self, batch: Any) -> tuple[Any, bool]:
+        """This rank's share of the batch, and whether it is a ghost: a sample of weight zero in place of an empty share."""
         size = num_samples(batch)
         if size == 0:
             if self._spare is None:
                 raise UserError("data.batch_size: a device got no sample of the first batch; expected at least one a device")
-            return [self._spare], True
+            return self._spare, True
         if self._spare is None and self.module.world_size > 1:
             self._spare = cut(batch, [1])[0] if size > 1 else batch
+        return batch, False
+
+    def _attempt(self, batch: Any, ghost: bool, losses: Callable[[Any], Sums], totals: Weights) -> Sums:
+        micro_batches = self._micro_batches(batch)
+        means: Sums = {}
+        with memory.limited(self.stepping.memory_budget), self._statistics(batch, ghost, len(micro_batches), losses):
+            for index, micro in enumerate(micro_batches):
+                with self._synchronised(index == len(micro_batches) - 1):
+                    terms = {name: total / totals[name] for name, total in losses(micro).items()}
+                    self._backward_of(terms, ghost)
+                for name, term in terms.items():
+                    mean = term.detach() if not ghost else torch.zeros_like(term)
+                    means[name] = means[name] + mean if name in means else mean
+        return means
+
+    def _backward_of(self, terms: Sums, ghost: bool) -> None:
+        # Data-parallel strategies average gradients over ranks; the totals hold all ranks already, hence a sum is due.
+        factor = 0 if ghost else 1 if self._own_sum else self.module.world_size
+        loss: Any = sum(terms.values())
+        with full_precision(loss.device):
+            self.module.manual_backward(loss if factor == 1 else loss * factor)
+
+    def _micro_batches(self, batch: Any) -> list[Any]:
+        size = num_samples(batch)
         micro = self.micro_batch_size(size)
         if micro >= size:
-            return [batch], False
+            return [batch]
         self._warn_of_batch_norm()
-        return cut(batch, equal_sizes(size, micro)), False
+        return cut(batch, equal_sizes(size, micro))
 
     def micro_batch_size(self, size: int) -> int:
         """Samples of a micro-batch in a batch of `size` samples on this device."""
@@ -130,28 +141,31 @@ class Accumulation:
             return min(size, self.stepping.micro_batch_size)
         return -(-size // (self.stepping.accumulate_grad_batches or 1))
 
-    def _totals(self, weights: Sequence[Weights], ghost: bool) -> dict[str, Tensor]:
-        """Each term's weight over all micro-batches of all ranks; 1 where it is zero, as the sum is zero then too."""
+    def _totals(self, weights: Weights, ghost: bool) -> Weights:
+        """Each term's weight over the shares of all ranks; 1 where it is zero, as the sum is zero then too."""
+        if self.module.world_size == 1 and not any(isinstance(weight, Tensor) for weight in weights.values()):
+            return {name: weight or 1.0 for name, weight in weights.items()}
         device = self.module.device
         precise = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
-        totals = {name: sum(torch.as_tensor(w[name], dtype=precise, device=device) for w in weights) for name in weights[0]}
-        stacked = torch.stack([torch.as_tensor(total) for total in totals.values()]) * (0.0 if ghost else 1.0)
+        stacked = torch.stack([torch.as_tensor(weight, dtype=precise, device=device) for weight in weights.values()])
+        if ghost:
+            stacked = torch.zeros_like(stacked)
         if self.module.world_size > 1:
             torch.distributed.all_reduce(stacked)
-        return dict(zip(totals, torch.where(stacked > 0, stacked, 1.0).unbind(), strict=True))
+        return dict(zip(weights, stacked.where(stacked > 0, 1.0).unbind(), strict=True))
 
     @contextlib.contextmanager
     def _synchronised(self, last: bool) -> Iterator[None]:
         """Let the strategy reduce gradients over ranks in the last backward pass only."""
         strategy = self.module.trainer.strategy if self.module.world_size > 1 else None
-        if strategy is None or (last and not self._own_average) or not hasattr(strategy, "block_backward_sync"):
+        if strategy is None or (last and not self._own_sum) or not hasattr(strategy, "block_backward_sync"):
             yield
         else:
             with strategy.block_backward_sync():
                 yield
 
     @property
-    def _own_average(self) -> bool:
+    def _own_sum(self) -> bool:
         """Whether the ranks sum gradients after the batch instead of within the last backward pass.
 
         With "auto" one rank may run out of memory in the middle of a backward pass that the others finish; a reduction
@@ -159,38 +173,44 @@ class Accumulation:
         """
         return self.stepping.micro_batch_size == "auto" and self.module.world_size > 1
 
-    def _average_over_ranks(self) -> None:
-        if not self._own_average:
+    def _sum_over_ranks(self) -> None:
+        if not self._own_sum:
             return
-        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
-        for dtype in {gradient.dtype for gradient in gradients}:
+        trained = [p for p in self.module.parameters() if p.requires_grad]
+        used = torch.tensor([p.grad is not None for p in trained], dtype=torch.uint8, device=self.module.device)
+        torch.distributed.all_reduce(used, op=torch.distributed.ReduceOp.MAX)  # one rank may use what another does not
+        for parameter in itertools.compress(trained, used.tolist()):
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients = [p.grad for p in trained if p.grad is not None]
+        for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
             same = [gradient for gradient in gradients if gradient.dtype == dtype]
             flat = torch.cat([gradient.flatten() for gradient in same])
             torch.distributed.all_reduce(flat)
             for gradient, part in zip(same, flat.split([g.numel() for g in same]), strict=True):
                 gradient.copy_(part.view_as(gradient))
 
-    def _anywhere(self, failed: bool) -> bool:
+    def _largest(self, value: int) -> int:
+        """The largest of all ranks' values."""
         if self.module.world_size == 1:
-            return failed
-        flag = torch.tensor(float(failed), device=self.module.device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+            return value
+        values = torch.tensor(value, device=self.module.device)
+        torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
+        return int(values)
 
-    def _halve(self, size: int, error: BaseException | None) -> None:
-        current = self.micro_batch_size(max(size, 1)) if self.chosen is None else self.chosen
-        if current <= 1:
-            raise UserError(f"trainer.micro_batch_size: not even one sample fits in memory ({error or 'on another device'})")
-        self.chosen = (current + 1) // 2
+    def _halve(self, too_large: int, error: BaseException | None) -> None:
+        if too_large <= 1:
+            reason = str(error).partition("\n")[0] if error else "on another device"
+            raise UserError(f"trainer.micro_batch_size: not even one sample fits in memory ({reason})")
+        self.chosen = (too_large + 1) // 2
         memory.release()
         rank_zero_info(f"out of memory: micro-batches of {self.chosen} samples from here on, the batch stays as it is")
 
     def _statistics(
-        self, batch: Any, micro_batches: list[Any], losses: Callable[[Any], Sums]
+        self, batch: Any, ghost: bool, cuts: int, losses: Callable[[Any], Sums]
     ) -> contextlib.AbstractContextManager:
-        if self.stepping.batch_norm == "micro" or len(micro_batches) == 1:
+        if self.stepping.batch_norm == "micro" or (cuts == 1 and self.module.world_size == 1):
             return contextlib.nullcontext()
-        return whole_batch_statistics(self.module, lambda: losses(batch))
+        return whole_batch_statistics(self.module, lambda: losses(batch), ghost)
 
     def _warn_of_batch_norm(self) -> None:
         if self._warned or self.stepping.batch_norm == "whole":
@@ -201,3 +221,9 @@ class Accumulation:
                 "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that accumulation "
                 "does not reproduce. trainer.batch_norm=whole takes them over the whole batch, at the cost of one more pass."
             )
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager:
+    """No autocast: a backward pass has the types of its forward pass, and an optimizer's step those of the weights."""
+    on = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else contextlib.nullcontext()

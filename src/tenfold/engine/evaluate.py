@@ -19,6 +19,7 @@ def evaluate(module: TenfoldModule, folder: Path, split: Stage, accelerator: str
     require_device({"accelerator": accelerator})
     cpu.set_up(module.config["threads"])
     data = build_data(module.config)
+    data.prepare_data()
     data.setup()
     if split not in data.splits:
         raise UserError(f"split: the data has no {split} split, expected one of {', '.join(data.splits)}")

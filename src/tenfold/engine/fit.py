@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import WeightAveraging
 
 from tenfold.callbacks.interrupt import Interrupted
 from tenfold.config.check import check_batch
@@ -26,6 +27,7 @@ def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     cpu.set_up(config["threads"])
     L.seed_everything(config["seed"], verbose=False)
     data = build_data(config)
+    data.prepare_data()
     data.setup()
     L.seed_everything(config["seed"], verbose=False)  # the same weights whatever reading the data has drawn
     module = build_module(config, data.spec)
@@ -61,6 +63,8 @@ def _measure(
     trainer: L.Trainer, module: TenfoldModule, data: DataModule, config: dict[str, Any]
 ) -> dict[str, float]:
     """Metrics of the best checkpoint on validation and, once, on test data."""
+    # The checkpoint holds the average already; the callback would put the last one in its place.
+    trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
     if trainer.fast_dev_run:
         if config["test"] and "test" in data.splits:
             trainer.test(module, datamodule=data, verbose=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,18 +14,28 @@ from tenfold.errors import UserError
 if TYPE_CHECKING:
     from tenfold.engine.module import TenfoldModule
 
+PATIENCE = 1000  # losses that are kept to be looked at later
+
 
 class Journal:
     """Collects each step's undivided loss terms and logs their means over `trainer.log_every_n_steps` steps.
 
-    Terms stay on the device until they are logged, so that a GPU is not made to wait for every step.
+    On a GPU, and where ranks share the batch, a loss is looked at no sooner than it is logged or a checkpoint is saved,
+    so that no step has to wait for it.
     """
 
     def __init__(self, module: TenfoldModule) -> None:
         self.module = module
         self.latest: dict[str, float] = {}  # for the progress bar
-        self.gradient_norm: Tensor | None = None
-        self._first_bad: Tensor | None = None
+        self.gradient_norm: Tensor | None = None  # of the primary optimizer's last step that has one
+        self._unseen: list[tuple[Tensor, str]] = []  # losses, and where they arose
+        self._patient = module.world_size > 1 or module.device.type != "cpu"
+        self._logged = 0  # the optimizer step after which the journal was last logged
+        self._reset()
+
+    def start(self) -> None:
+        """Training begins, or goes on."""
+        self._logged = self.module.global_step
         self._reset()
 
     def _reset(self) -> None:
@@ -32,50 +43,65 @@ class Journal:
         self._counts: dict[str, int] = {}
         self._samples, self._since = 0, time.perf_counter()
 
+    def pause(self) -> None:
+        """Validation begins; its time is not training's."""
+        self._paused = time.perf_counter()
+
+    def go_on(self) -> None:
+        self._since += time.perf_counter() - self._paused
+
     @property
     def due(self) -> bool:
-        """Whether the step being computed is one after which the journal is logged."""
-        return (self.module.global_step + 1) % self.module.trainer.log_every_n_steps == 0
+        """Whether the primary optimizer's step being computed is one after which the journal is logged."""
+        return self._full(self.module.global_step + 1)
+
+    def _full(self, step: int) -> bool:
+        every = self.module.trainer.log_every_n_steps
+        return step // every > self._logged // every
 
     def record(self, means: dict[str, Tensor]) -> None:
-        """Note one step's loss terms, before its optimizer step; a loss that is not finite stops a CPU run right here."""
+        """Note one step's loss terms, before its optimizer step. Raises `UserError` where one is not finite."""
         for name, mean in means.items():
             self._sums[name] = self._sums[name] + mean if name in self._sums else mean
             self._counts[name] = self._counts.get(name, 0) + 1
-        total = torch.stack(list(means.values())).sum()
-        if total.device.type == "cpu":
-            if not torch.isfinite(total):
-                self._stop(self.module.global_step + 1)
-        else:
-            self._note_bad(total)
+        total: Any = sum(means.values())
+        if not self._patient and math.isfinite(total):
+            return
+        self._unseen.append((total, self._place()))
+        if not self._patient or len(self._unseen) >= PATIENCE:
+            self.check()
 
-    def _note_bad(self, total: Tensor) -> None:
-        if self._first_bad is None:
-            self._first_bad = torch.zeros((), dtype=torch.long, device=total.device)
-        bad = ~torch.isfinite(total) & (self._first_bad == 0)
-        self._first_bad = torch.where(bad, self.module.global_step + 1, self._first_bad)
+    def _place(self) -> str:
+        trainer = self.module.trainer
+        batch = trainer.fit_loop.epoch_loop.batch_idx
+        return f"step {self.module.global_step + 1} (epoch {trainer.current_epoch}, batch {batch})"
 
     def check(self) -> None:
-        """Stop if a step since the last check had a loss that was not finite (waits for the device)."""
-        if self._first_bad is not None and (step := int(self._first_bad)):
-            self._stop(step)
+        """Stop if a loss since the last check was not finite on any rank (waits for the device)."""
+        if not self._unseen:
+            return
+        losses, places = zip(*self._unseen, strict=True)
+        self._unseen.clear()
+        bad = torch.stack(losses).isfinite().logical_not().to(torch.uint8)
+        if self.module.world_size > 1:
+            torch.distributed.all_reduce(bad, op=torch.distributed.ReduceOp.MAX)
+        if bad.any():
+            self._stop(places[int(bad.argmax())])
 
-    def _stop(self, step: int) -> None:
-        trainer = self.module.trainer
-        batches = trainer.num_training_batches
-        batch = int((step - 1) % batches) if batches != float("inf") else step - 1
-        kept = getattr(trainer.checkpoint_callback, "last_model_path", "")
+    def _stop(self, place: str) -> None:
+        kept = getattr(self.module.trainer.checkpoint_callback, "last_model_path", "")
         raise UserError(
-            f"loss: not finite at step {step} (epoch {trainer.current_epoch}, batch {batch}); expected a finite number; "
+            f"loss: not finite at {place}; expected a finite number; "
             f"try a lower optimizer.lr or trainer.gradient_clip_val=1; "
             + (f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved yet")
         )
 
-    def step_done(self, samples: int) -> None:
-        """Count a training step's samples on this device, and log when the interval is full."""
+    def batch_done(self, samples: int) -> None:
+        """Count a training batch's samples on this device, and log when the interval is full."""
         self._samples += samples
         step = self.module.global_step
-        if step % self.module.trainer.log_every_n_steps == 0:
+        if self._full(step):
+            self._logged = step
             self._log(step)
 
     def _log(self, step: int) -> None:

@@ -13,10 +13,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from tenfold.config.spec import DataSpec
-from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights
+from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights, full_precision
 from tenfold.engine.batch import num_samples
 from tenfold.engine.journal import Journal
 from tenfold.engine.optimization import build_optimizer, build_scheduler, part_of
+from tenfold.errors import UserError
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -106,7 +107,9 @@ class TenfoldModule(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         self.update(self.optimized[0], batch)
-        self.journal.step_done(num_samples(batch))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.journal.batch_done(num_samples(batch))
 
     def update(
         self,
@@ -128,7 +131,8 @@ class TenfoldModule(L.LightningModule):
                 batch, losses or self.losses, weights or self.weights, zero_grad=optimizer.zero_grad
             )
         self.journal.record(means)
-        optimizer.step()
+        with full_precision(self.device):
+            optimizer.step()
         scheduler = self._schedulers[index]
         if scheduler is not None and self._scheduler_interval(index) == "step":
             scheduler.step()
@@ -136,14 +140,15 @@ class TenfoldModule(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip once, on the whole gradient of the step, after mixed precision has unscaled it."""
-        clip, algorithm = self.stepping.gradient_clip_val, self.stepping.gradient_clip_algorithm
-        if clip is not None and algorithm == "value":
+        clip, norm = self.stepping.gradient_clip_val, None
+        if clip is not None and self.stepping.gradient_clip_algorithm == "norm":
+            norm = self._clip_norm(optimizer, clip)
+        elif self.journal.due:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in _parameters(optimizer) if p.grad is not None])
+        if clip is not None and self.stepping.gradient_clip_algorithm == "value":
             torch.nn.utils.clip_grad_value_(_parameters(optimizer), clip)
-        if clip is not None and algorithm == "norm":
-            self.journal.gradient_norm = self._clip_norm(optimizer, clip)
-        elif self.journal.due and optimizer is self.trainer.optimizers[0]:
-            gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
-            self.journal.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+        if norm is not None and optimizer is self.trainer.optimizers[0]:
+            self.journal.gradient_norm = norm
 
     def _clip_norm(self, optimizer: Optimizer, clip: float) -> Tensor:
         wrapped = self.trainer.strategy.model
@@ -198,14 +203,19 @@ class TenfoldModule(L.LightningModule):
             return {"train/lr": float(rates[0])}
         return {f"train/lr_{name}": float(rate) for name, rate in zip(self.optimized, rates, strict=True)}
 
-    def on_validation_end(self) -> None:
-        if not self.trainer.training and self.trainer.state.fn != "fit":
-            return
+    def _step_epoch_schedulers(self, score: float | None) -> None:
+        """After a validation, whose `score` chooses the checkpoint, or after an epoch where there is none (None)."""
         for index, scheduler in enumerate(self._schedulers):
             if isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step(float(self.trainer.callback_metrics[f"val/{next(iter(self.metrics))}"]))
+                if score is None:
+                    raise UserError("scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated")
+                scheduler.step(score)
             elif scheduler is not None and self._scheduler_interval(index) == "epoch":
                 scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        if not any(self.trainer.num_val_batches):
+            self._step_epoch_schedulers(None)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
@@ -224,19 +234,37 @@ class TenfoldModule(L.LightningModule):
             pair = torch.stack([value.double(), torch.as_tensor(weights[name], device=value.device).double()])
             totals[name] = totals[name] + pair if name in totals else pair
 
+    def on_validation_start(self) -> None:
+        if self._in_training:
+            self.journal.pause()
+
     def on_validation_epoch_end(self) -> None:
-        self._report("val")
+        metrics = self._report("val")
+        if self._in_training:  # before the checkpoint is saved, which is to hold the schedulers as they go on
+            self._step_epoch_schedulers(metrics[next(iter(self.metrics))])
+
+    def on_validation_end(self) -> None:
+        if self._in_training:
+            self.journal.go_on()
+
+    @property
+    def _in_training(self) -> bool:
+        """Whether the evaluation is one of a fit, other than the check before it."""
+        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
 
     def on_test_epoch_end(self) -> None:
         self._report("test")
 
-    def _report(self, stage: Stage) -> None:
+    def _report(self, stage: Stage) -> dict[str, float]:
+        if stage not in self._totals and self.world_size > 1:
+            raise UserError(f"data: the {stage} split has fewer samples than there are devices ({self.world_size})")
         terms = {}
         for name, pair in self._totals.pop(stage, {}).items():
             total, weight = self._summed_over_ranks(pair).tolist()
             terms[name] = total / weight if weight else 0.0
         metrics = {"loss": sum(terms.values())} | self.measure(stage)
         self.log_dict({f"{stage}/{name}": float(value) for name, value in metrics.items()}, rank_zero_only=False)
+        return metrics
 
     def _summed_over_ranks(self, value: Tensor) -> Tensor:
         if self.world_size > 1:
@@ -265,6 +293,7 @@ class TenfoldModule(L.LightningModule):
             self._random_state = checkpoint["tenfold"]["random"]
 
     def on_train_start(self) -> None:
+        self.journal.start()
         if (state := getattr(self, "_random_state", None)) is not None:  # a resumed run draws on as if never stopped
             torch.set_rng_state(state)
 

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from tenfold.config.instantiate import instantiate, signature_of
+from tenfold.errors import UserError
 
 
 def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
@@ -23,7 +24,11 @@ def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
 
 def part_of(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The config for the optimized part `name`: its own where configs are given by part, else the one for all."""
-    return config if "_target_" in config else config[name]
+    if "_target_" in config:
+        return config
+    if name not in config:
+        raise UserError(f"optimizer or scheduler: found {', '.join(config) or 'nothing'}, expected one for {name!r} too")
+    return config[name]
 
 
 def build_optimizer(config: Mapping[str, Any], network: nn.Module) -> Optimizer:

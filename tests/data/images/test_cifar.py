@@ -110,7 +110,7 @@ def test_numpy_does_not_open_a_way_to_code_either(tmp_path):
 def test_a_pickle_of_another_shape_is_refused(values, tmp_path):
     write(CIFAR10, tmp_path, "python", packed=False)
     (tmp_path / CIFAR10.python[1] / "test_batch").write_bytes(pickle.dumps(values, protocol=3))
-    with pytest.raises(UserError, match="test_batch: .*expected"):
+    with pytest.raises(UserError, match=r"test_batch: .*expected"):
         loaded(CIFAR10, tmp_path)
 
 

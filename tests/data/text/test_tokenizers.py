@@ -1,6 +1,14 @@
 import pytest
 
-from tenfold.data.text.tokenizers import TOKENIZERS, bigrams, characters, check_tokenizer, suited_tokenizer, words
+from tenfold.data.text.tokenizers import (
+    TOKENIZERS,
+    bigrams,
+    characters,
+    check_tokenizer,
+    suited_tokenizer,
+    trigrams,
+    words,
+)
 from tenfold.errors import UserError
 
 
@@ -15,6 +23,11 @@ def test_characters_split_chinese_and_keep_other_words_whole():
 def test_characters_of_other_scripts_are_words():
     text = "The battery's 3 hours; приятный 좋은 책"
     assert characters(text) == words(text)
+
+
+def test_trigrams_follow_the_bigrams_they_extend():
+    assert trigrams("很好看") == ["很", "很 好", "很 好 看", "好", "好 看", "看"]
+    assert trigrams("好看") == ["好", "好 看", "看"]
 
 
 def test_bigrams_stand_between_the_characters():

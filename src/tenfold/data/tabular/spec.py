@@ -49,6 +49,10 @@ class TableSpec(DataSpec):
         )
         return {"in_features": in_features, "num_classes": len(self.class_names)}
 
+    def example_inputs(self) -> tuple[Tensor]:
+        shape = (2, self.network_arguments()["in_features"])
+        return (torch.randn(shape, generator=torch.Generator().manual_seed(0)),)
+
     def encode(self, table: Table) -> Tensor:
         """float32 `[rows, in_features]`. Raises `UserError` where a column is absent or a cell is no finite number."""
         blocks = []

@@ -57,6 +57,12 @@ class TextSpec(DataSpec):
         unlabelled = torch.zeros(len(encoded), dtype=torch.long)
         return RaggedTexts(encoded, unlabelled).fetch(torch.arange(len(encoded))).inputs
 
+    def example_inputs(self) -> tuple[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        return (
+            torch.randint(Vocabulary.unknown_idx, len(self.tokens), (2, min(self.max_length, 32)), generator=generator),
+        )
+
     def preprocessing(self) -> dict[str, str]:
         return {
             "input": "token indices [batch, time] of int64, one text a row, filled up with padding_idx",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Literal
 
 from tenfold.errors import UserError, nearest
@@ -27,16 +27,32 @@ def characters(text: str) -> list[str]:
 
 
 def bigrams(text: str) -> list[str]:
-    """The tokens of `characters`, and between each two of them the pair: most Chinese words are of two characters."""
+    """The tokens of `characters`, each followed by its pair with the next: most Chinese words are of two characters."""
     single = characters(text)
     pairs = [f"{first} {second}" for first, second in pairwise(single)]
-    tokens = [""] * (len(single) + len(pairs))
-    tokens[::2], tokens[1::2] = single, pairs
-    return tokens
+    return _interleaved(single, pairs)
 
 
-TokenizerName = Literal["auto", "words", "characters", "bigrams"]
-TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"words": words, "characters": characters, "bigrams": bigrams}
+def trigrams(text: str) -> list[str]:
+    """The tokens of `characters`, each followed by its pair with the next one and its triple with the next two."""
+    single = characters(text)
+    pairs = [f"{first} {second}" for first, second in pairwise(single)]
+    triples = [f"{pair} {third}" for pair, third in zip(pairs, single[2:])]
+    return _interleaved(single, pairs, triples)
+
+
+def _interleaved(*columns: list[str]) -> list[str]:
+    """All that starts at the first character, all that starts at the second, ...: cutting it short cuts the text short."""
+    return [token for row in zip_longest(*columns) for token in row if token is not None]
+
+
+TokenizerName = Literal["auto", "words", "characters", "bigrams", "trigrams"]
+TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
+    "words": words,
+    "characters": characters,
+    "bigrams": bigrams,
+    "trigrams": trigrams,
+}
 
 
 def check_tokenizer(name: str) -> None:

@@ -18,7 +18,7 @@ from tenfold.errors import UserError
 class BagOfEmbeddings(nn.Module):
     r"""The mean of the embeddings, then a linear map: :math:`z = W \frac{1}{T} \sum_t e_{x_t} + b`.
 
-    Order counts only in so far as the tokens are bigrams: fastText's classifier (arXiv:1607.01759). In training, each
+    Order counts only in so far as the tokens are n-grams: fastText's classifier (arXiv:1607.01759). In training, each
     token is left out of the mean with probability `token_dropout`, as in deep averaging networks (Iyyer et al., 2015).
     """
 
@@ -27,13 +27,14 @@ class BagOfEmbeddings(nn.Module):
         vocab_size: int,
         num_classes: int,
         padding_idx: int = 0,
-        embedding_dim: int = 32,
-        token_dropout: float = 0.3,
-        dropout: float = 0.5,
+        embedding_dim: int = 16,
+        token_dropout: float = 0.5,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         self.padding_idx = padding_idx
-        self.embedding = _embedding(vocab_size, embedding_dim, padding_idx)
+        # Nearly zero at first: what a rare token says then comes from the few texts it was seen in, not from chance.
+        self.embedding = _embedding(vocab_size, embedding_dim, padding_idx, deviation=0.01)
         self.token_dropout = nn.Dropout(token_dropout)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding_dim, num_classes))
 
@@ -122,10 +123,10 @@ class TextRNN(nn.Module):
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
-def _embedding(vocab_size: int, embedding_dim: int, padding_idx: int) -> nn.Embedding:
+def _embedding(vocab_size: int, embedding_dim: int, padding_idx: int, deviation: float = 0.1) -> nn.Embedding:
     embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx)
     with torch.no_grad():
-        embedding.weight.mul_(0.1)  # from the customary deviation of 1: rare tokens, which hardly learn, are then quiet
+        embedding.weight.mul_(deviation)
     return embedding
 
 

@@ -1,0 +1,115 @@
+"""A hidden Markov model over symbols: supervised counts, expectation–maximisation, Viterbi (Rabiner 1989)."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tenfold.topics.sequence_labeling import chains, viterbi
+
+
+class Counts(NamedTuple):
+    """How often each tag begins a sequence [tags], follows another [from, to], and emits a symbol [symbols, tags]."""
+
+    start: Tensor
+    transitions: Tensor
+    emissions: Tensor
+
+    def __add__(self, other: "Counts") -> "Counts":  # type: ignore[override]
+        return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+class HMM(nn.Module):
+    """$p(x, y) = \\pi_{y_1} \\prod_t B_{x_t, y_t} \\prod_{t>1} A_{y_{t-1}, y_t}$, held as logarithms.
+
+    `symbols` [batch, length] are below `num_symbols` wherever `mask` [batch, length] is true. Parameters begin
+    random, near to uniform: with exactly uniform ones, expectation–maximisation has no direction to go.
+    """
+
+    start: Tensor
+    transitions: Tensor
+    emissions: Tensor
+
+    def __init__(self, num_tags: int, num_symbols: int) -> None:
+        super().__init__()
+        for name, shape in Counts((num_tags,), (num_tags, num_tags), (num_symbols, num_tags))._asdict().items():  # type: ignore[arg-type]
+            self.register_buffer(name, torch.empty(shape))
+        self.maximise(Counts(*(1 + torch.rand_like(buffer) for buffer in self.buffers())))
+
+    def log_likelihood(self, symbols: Tensor, mask: Tensor) -> Tensor:
+        """$\\log p(x)$ [batch]."""
+        return chains.expectations(*self._chain(symbols, mask))[0]
+
+    def marginals(self, symbols: Tensor, mask: Tensor) -> Tensor:
+        """$p(y_t \\mid x)$ [batch, length, tags], zero where masked."""
+        return chains.expectations(*self._chain(symbols, mask))[1]
+
+    def decode(self, symbols: Tensor, mask: Tensor) -> Tensor:
+        """The most probable tags [batch, length] by Viterbi; -1 where masked."""
+        return viterbi.best_path(*self._chain(symbols, mask))[0]
+
+    def count(self, symbols: Tensor, tags: Tensor, mask: Tensor) -> Counts:
+        """Count what tagged sequences do."""
+        ones = nn.functional.one_hot(tags.where(mask, 0), len(self.start)).to(self.start) * mask.unsqueeze(-1)
+        place = chains.Layout.of(mask)
+        laid = place.gather(ones) * place.valid.unsqueeze(-1)
+        return Counts(laid[0].sum(0), torch.einsum("tbi,tbj->ij", laid[:-1], laid[1:]), self._emitted(symbols, ones, mask))
+
+    def expect(self, symbols: Tensor, mask: Tensor) -> tuple[Tensor, Counts]:
+        """The E step: log-likelihood of the batch and its expected counts."""
+        log_likelihood, marginals, pairs = chains.expectations(*self._chain(symbols, mask))
+        first = mask.to(torch.uint8).argmax(1)
+        start = marginals[torch.arange(len(mask), device=mask.device), first].sum(0)
+        return log_likelihood.sum(), Counts(start, pairs.sum(0), self._emitted(symbols, marginals, mask))
+
+    def maximise(self, counts: Counts, smoothing: float = 0.0) -> None:
+        """The M step: probabilities in proportion to the counts, each raised by `smoothing`; uniform without any."""
+        for name, count, dim in zip(counts._fields, counts, (0, 1, 0), strict=True):
+            total = count.sum(dim, keepdim=True) + smoothing * count.shape[dim]
+            share = torch.where(total > 0, (count + smoothing) / total, 1 / count.shape[dim])
+            getattr(self, name).copy_(share.log())
+
+    def fit(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        max_iterations: int = 100,
+        tolerance: float = 1e-2,
+        smoothing: float = 0.0,
+    ) -> list[float]:
+        """Expectation–maximisation on batches of symbols and masks, until the log-likelihood gains less than `tolerance`.
+
+        Gives the log-likelihood before each M step.
+        """
+        history: list[float] = []
+        for _ in range(max_iterations):
+            likelihoods, counts = zip(*(self.expect(*batch) for batch in batches), strict=True)
+            history.append(float(sum(likelihoods)))
+            self.maximise(sum(counts[1:], counts[0]), smoothing)
+            if len(history) > 1 and history[-1] - history[-2] < tolerance:
+                break
+        return history
+
+    def _chain(self, symbols: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        emissions = self.emissions[symbols.where(mask, 0)]
+        return emissions, mask, self.start, self.transitions, torch.zeros_like(self.start)
+
+    def _emitted(self, symbols: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+        return torch.zeros_like(self.emissions).index_add_(0, symbols[mask], weights[mask])
+
+
+def pack(sequences: Iterable[Tensor], tokens: int = 32_768) -> list[tuple[Tensor, Tensor]]:
+    """Sequences of symbols as batches of like lengths, at most `tokens` padded positions each (or one sequence)."""
+    ordered = sorted(sequences, key=len)
+    batches, begin = [], 0
+    for i, sequence in enumerate(ordered):
+        if i > begin and len(sequence) * (i + 1 - begin) > tokens:
+            batches.append(_pad(ordered[begin:i]))
+            begin = i
+    return [*batches, _pad(ordered[begin:])] if ordered else []
+
+
+def _pad(sequences: list[Tensor]) -> tuple[Tensor, Tensor]:
+    symbols = nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    lengths = torch.tensor([len(sequence) for sequence in sequences]).unsqueeze(1)
+    return symbols, torch.arange(symbols.shape[1]) < lengths

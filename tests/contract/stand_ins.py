@@ -1,0 +1,75 @@
+"""Small data in the published formats, for the data configs that read files from disk."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def idx(folder: Path, rng: np.random.Generator) -> list[str]:
+    for part, count in (("train", 80), ("t10k", 40)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            head = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+            (folder / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
+    return [f"data.root={folder}", "data.download=false"]
+
+
+def cifar10(folder: Path, rng: np.random.Generator) -> list[str]:
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    return _cifar(folder / "cifar-10-batches-bin", names, 1, 10, rng)
+
+
+def cifar100(folder: Path, rng: np.random.Generator) -> list[str]:
+    return _cifar(folder / "cifar-100-binary", ["train.bin", "test.bin"], 2, 100, rng)
+
+
+def _cifar(folder: Path, names: list[str], label_bytes: int, classes: int, rng: np.random.Generator) -> list[str]:
+    folder.mkdir()
+    for name in names:
+        records = rng.integers(0, 256, (2 * classes, label_bytes + 3072), dtype=np.uint8)
+        records[:, :label_bytes] = (np.arange(2 * classes) % classes)[:, None]
+        (folder / name).write_bytes(records.tobytes())
+    return [f"data.root={folder.parent}", "data.download=false"]
+
+
+def pictures(folder: Path, rng: np.random.Generator) -> list[str]:
+    for name in ("cat", "dog", "hen"):
+        (folder / name).mkdir()
+        for i in range(12):
+            size = (40 + i, 36, 3)
+            Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(folder / name / f"{i}.png")
+    return [f"data.path={folder}", "data.image_size=16"]
+
+
+def csv_table(folder: Path, rng: np.random.Generator) -> list[str]:
+    rows = [f"{rng.normal():.3f},{rng.choice(['red', 'blue'])},{('no', 'yes')[i % 2]}" for i in range(60)]
+    path = folder / "table.csv"
+    path.write_text("\n".join(["size,colour,bought", *rows]) + "\n", encoding="utf-8")
+    return [f"data.path={path}", "data.target=bought"]
+
+
+def tsv(folder: Path, rng: np.random.Generator) -> list[str]:
+    words = ["good", "bad", "film", "plot", "actor", "dull", "fine"]
+    rows = [f"{('neg', 'pos')[i % 2]}\t{' '.join(rng.choice(words, 9))} {i}" for i in range(80)]
+    path = folder / "texts.tsv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return [f"data.path={path}"]
+
+
+#: By data config: writes files into an empty folder and gives the overrides that point there. Configs that are not here
+#: must run as they are.
+STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
+    "images/mnist": idx,
+    "images/fashion_mnist": idx,
+    "images/cifar10": cifar10,
+    "images/cifar100": cifar100,
+    "images/folder": pictures,
+    "tabular/csv": csv_table,
+    "text/tsv": tsv,
+}

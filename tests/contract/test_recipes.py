@@ -1,0 +1,152 @@
+"""What every recipe owes, found from conf/experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from contract.stand_ins import STAND_INS
+from hydra.core.hydra_config import HydraConfig
+
+import tenfold
+from tenfold.commands.train import run as train
+from tenfold.config.compose import compose, options, to_plain
+from tenfold.engine import runs
+from tenfold.engine.batch import cut, num_samples
+from tenfold.engine.build import build_data, build_module
+from tenfold.engine.checkpoint import load_checkpoint, rebuild
+from tenfold.engine.export import export_onnx, export_torch
+
+RECIPES = options("experiment")
+EVERY_RUN_WRITES = {
+    "train/loss",
+    "train/lr",
+    "train/grad_norm",
+    "train/samples_per_second",
+    "val/loss",
+}
+
+
+@dataclass
+class Run:
+    """A recipe, trained for two epochs of at most three batches."""
+
+    recipe: str
+    config: dict[str, Any]
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def run(request, tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    overrides = [f"experiment={request.param}", f"folder={folder}", *_short(), *_stand_in(request.param, tmp_path_factory)]
+    config = compose("train", overrides)
+    assert train(config) == 0
+    return Run(request.param, to_plain(config), folder)
+
+
+def _short() -> list[str]:
+    return [
+        "threads=1",
+        "trainer.max_epochs=2",
+        "trainer.limit_train_batches=3",
+        "trainer.log_every_n_steps=1",
+        "callbacks.progress=null",
+        "trainer.accelerator=cpu",
+    ]
+
+
+def _stand_in(recipe: str, factory) -> list[str]:
+    """Overrides that give a recipe on files from disk small files of the same format."""
+    compose("train", [f"experiment={recipe}"])
+    choice = HydraConfig.get().runtime.choices["data"]
+    if choice not in STAND_INS:
+        return []
+    return STAND_INS[choice](factory.mktemp("data"), np.random.default_rng(0))
+
+
+def test_there_are_recipes_and_each_topic_has_a_readme_that_names_its_own():
+    topics = Path(tenfold.__file__).parent / "topics"
+    for recipe in RECIPES:
+        topic = recipe.split("/")[0]
+        readme = (topics / topic / "README.md").read_text(encoding="utf-8")
+        assert f"experiment={recipe}" in readme, f"{topic}/README.md does not name {recipe}"
+
+
+def test_a_run_folder_holds_config_checkpoints_metrics_and_log(run):
+    for name in (runs.CONFIG, runs.METRICS, "checkpoints/best.ckpt", "checkpoints/last.ckpt", "run.log"):
+        assert (run.folder / name).is_file(), name
+    metrics = runs.read_metrics(run.folder)
+    assert metrics["recipe"] == run.recipe
+    assert any(name.startswith("test/") for name in metrics["metrics"])
+    assert all(np.isfinite(value) for value in metrics["metrics"].values())
+
+
+def test_the_dashboard_holds_what_the_module_declares(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.folder)).Reload()
+    tags = events.Tags()
+    texts = {tag.removesuffix("/text_summary") for tag in tags["tensors"]}
+    held = {*tags["scalars"], *tags["images"], *texts}
+    module = rebuild(load_checkpoint(runs.checkpoint_of(run.folder)))
+    declared = EVERY_RUN_WRITES | set(module.dashboard)
+    if len(module.optimized) > 1:
+        declared -= {"train/lr"}
+    assert declared <= held, f"missing: {sorted(declared - held)}"
+    assert any((run.folder / "plots").glob("*.png"))
+
+
+def test_a_checkpoint_predicts_as_the_module_that_was_saved(run):
+    first, second = (rebuild(load_checkpoint(runs.checkpoint_of(run.folder, "last"))) for _ in range(2))
+    inputs = first.example_inputs()
+    with torch.no_grad():
+        assert first.predict_inputs(*inputs) == second.predict_inputs(*inputs)
+    assert first.spec == second.spec
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_micro_batches_give_the_gradient_of_one_batch(run, dtype, tolerance):
+    """Whatever the partition: sums and weights add up, so that (sum of sums) / (sum of weights) is one batch's loss."""
+    torch.manual_seed(0)
+    data = build_data(run.config)
+    data.setup()
+    module = build_module(run.config, data.spec).to(dtype).eval()  # dropout draws and BatchNorm's statistics aside
+    module.prepare(data)
+    batch = _cast(data.sample("train", 12), dtype)
+    whole = _gradient(module, [batch])
+    size = num_samples(batch)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        borders = sorted({0, size, *torch.randint(1, size, (3,), generator=generator).tolist()})
+        sizes = [stop - start for start, stop in zip(borders, borders[1:], strict=False)]
+        parts = _gradient(module, cut(batch, sizes))
+        assert torch.linalg.vector_norm(parts - whole) <= tolerance * torch.linalg.vector_norm(whole)
+
+
+def _gradient(module, micro_batches) -> torch.Tensor:
+    module.zero_grad()
+    weights = [module.weights(micro) for micro in micro_batches]
+    totals = {name: sum(torch.as_tensor(w[name], dtype=torch.float64) for w in weights) for name in weights[0]}
+    for micro in micro_batches:
+        sum(total / totals[name] for name, total in module.losses(micro).items()).backward()
+    return torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+
+
+def _cast(batch, dtype):
+    def to(value):
+        return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    return type(batch)(*map(to, batch)) if isinstance(batch, tuple) else batch.to(dtype)
+
+
+@pytest.mark.parametrize("export", [export_onnx, export_torch])
+def test_the_exported_network_agrees_with_torch(run, export, tmp_path):
+    module = rebuild(load_checkpoint(runs.checkpoint_of(run.folder)))
+    path = tmp_path / "network"
+    assert export(module, path) <= 1e-3
+    assert path.stat().st_size > 0

@@ -1,0 +1,153 @@
+"""Small modules and data, on which the engine's arithmetic can be checked by hand."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from tenfold.config.spec import DataSpec
+from tenfold.data.base import DataModule
+from tenfold.data.loader import Tensors
+from tenfold.engine.accumulation import Stepping
+from tenfold.engine.module import TenfoldModule
+
+warnings.filterwarnings("ignore", module="lightning")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+class Sequences(NamedTuple):
+    """`[batch, time, 3]`, targets `[batch, time]`, and which of the steps are valid, `[batch, time]`."""
+
+    inputs: Tensor
+    targets: Tensor
+    valid: Tensor
+
+
+def sequences(samples: int, time: int = 5, seed: int = 0, dtype: torch.dtype = torch.float32) -> Sequences:
+    """Lengths from 0 to `time`; the first two samples have no valid step at all."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(0, time + 1, (samples,), generator=generator)
+    lengths[:2], lengths[-1] = 0, time
+    return Sequences(
+        torch.randn(samples, time, 3, generator=generator, dtype=torch.float64).to(dtype),
+        torch.randn(samples, time, generator=generator, dtype=torch.float64).to(dtype),
+        torch.arange(time) < lengths[:, None],
+    )
+
+
+class Regressor(TenfoldModule):
+    """Three loss terms that are weighed by tokens, by samples and by a sum of real numbers."""
+
+    def __init__(self, network: nn.Module | None = None, optimizer: dict | None = None, **config: Any) -> None:
+        super().__init__(DataSpec())
+        self.network = network or nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.config = {"optimizer": optimizer or sgd(), **config}
+
+    def losses(self, batch: Sequences) -> dict[str, Tensor]:
+        outputs = self.network(batch.inputs).squeeze(-1)
+        error = (outputs - batch.targets).square()
+        return {
+            "tokens": (error * batch.valid).sum(),
+            "samples": outputs.mean(1).square().sum(),
+            "weighted": (error.sum(1) * batch.inputs[:, 0, 0].abs()).sum(),
+        }
+
+    def weights(self, batch: Sequences) -> dict[str, Tensor | int]:
+        return {
+            "tokens": batch.valid.sum(),
+            "samples": len(batch.inputs),
+            "weighted": batch.inputs[:, 0, 0].abs().sum(),
+        }
+
+
+class Gan(TenfoldModule):
+    """Two parts in turn. The discriminator is to tell targets from the generator's outputs."""
+
+    optimized = ("generator", "discriminator")
+
+    def __init__(self, batches_each: int = 1, **config: Any) -> None:
+        super().__init__(DataSpec())
+        self.generator = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 1))
+        self.discriminator = nn.Sequential(nn.Linear(1, 6), nn.Tanh(), nn.Linear(6, 1))
+        self.batches_each = batches_each  # of the discriminator for one of the generator
+        self.config = {"optimizer": sgd(), **config}
+
+    def training_step(self, batch: Sequences, batch_idx: int) -> None:
+        self.update("discriminator", batch, self.discriminator_losses, self.weights)
+        if (batch_idx + 1) % self.batches_each == 0:
+            self.update("generator", batch, self.losses)
+
+    def discriminator_losses(self, batch: Sequences) -> dict[str, Tensor]:
+        real = self.discriminator(batch.targets[..., None])
+        fake = self.discriminator(self.generator(batch.inputs).detach())
+        return {"adversarial": ((nn.functional.softplus(-real) + nn.functional.softplus(fake))[..., 0] * batch.valid).sum()}
+
+    def losses(self, batch: Sequences) -> dict[str, Tensor]:
+        fake = self.discriminator(self.generator(batch.inputs))
+        return {"adversarial": (nn.functional.softplus(-fake)[..., 0] * batch.valid).sum()}
+
+    def weights(self, batch: Sequences) -> dict[str, Tensor]:
+        return {"adversarial": batch.valid.sum()}
+
+
+class ToyData(DataModule):
+    """Sequences in memory; a fifth as many to validate on."""
+
+    def __init__(self, samples: int, batch_size: int, validation: bool = True, **common: Any) -> None:
+        super().__init__(batch_size, **{"eval_batch_size": 4} | common)
+        self.samples, self.validation = samples, validation
+
+    def load(self) -> None:
+        self.spec = DataSpec()
+        self.splits = {"train": Tensors(sequences(self.samples))}
+        if self.validation:
+            self.splits["val"] = Tensors(sequences(max(3, self.samples // 5), seed=1))
+
+
+def sgd(**arguments: Any) -> dict[str, Any]:
+    return {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9} | arguments
+
+
+def warmup(**arguments: Any) -> dict[str, Any]:
+    return {"_target_": "tenfold.engine.schedules.warmup_decay", "warmup": 2} | arguments
+
+
+def train(
+    module: TenfoldModule,
+    data: DataModule,
+    folder: Path | str = ".",
+    stepping: Stepping | None = None,
+    seed: int | None = 1,
+    ckpt_path: str | Path | None = None,
+    **trainer: Any,
+) -> L.Trainer:
+    """Fit `module` on the CPU, silently; its weights are drawn anew from `seed`, unless it is None."""
+    if seed is not None:
+        torch.manual_seed(seed)
+        for layer in module.modules():
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+    module.stepping = stepping or module.stepping
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    arguments = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, **quiet} | trainer
+    fitter = L.Trainer(default_root_dir=folder, **arguments)
+    fitter.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    return fitter
+
+
+def flat(values: Any) -> Tensor:
+    """The parameters of a module, or any tensors, as one vector of float64."""
+    tensors = values.parameters() if isinstance(values, nn.Module) else values
+    return torch.cat([tensor.detach().double().flatten() for tensor in tensors])
+
+
+def difference(found: Any, expected: Any) -> float:
+    """Relative, in the Euclidean norm."""
+    found, expected = flat(found), flat(expected)
+    return float((found - expected).norm() / expected.norm())
