@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +65,13 @@ def summary(folder: Path) -> str:
         f"{record['recipe']}: {record['epochs']} epochs, {record['steps']} steps in {record['seconds']:.1f} s, "
         f"{record['parameters']:,} parameters"
     )
-    return f"\n{table_of(record)}\n\n{closing}\nrun folder  {folder}\ndashboard   tensorboard --logdir {folder}"
+    return f"\n{table_of(record)}\n\n{closing}\nrun folder  {folder}\ndashboard   {_tensorboard()} --logdir {folder}"
+
+
+def _tensorboard() -> str:
+    """The program as this person can type it: by name where it is on the PATH, else beside this Python."""
+    beside = Path(sys.executable).with_name("tensorboard")
+    return "tensorboard" if shutil.which("tensorboard") or not beside.is_file() else os.path.relpath(beside)
 
 
 def table_of(record: Mapping[str, Any]) -> str:
