@@ -27,7 +27,7 @@ def undivided(module: Regressor, batch: Sequences) -> tuple[list[Tensor], dict[s
     sums, weights = module.losses(batch), module.weights(batch)
     terms = {name: sums[name] / float(weights[name]) for name in sums if float(weights[name])}
     gradient = torch.autograd.grad(sum(terms.values()), list(module.parameters()))
-    return list(gradient), {name: float(term) for name, term in terms.items()}
+    return list(gradient), {name: term.item() for name, term in terms.items()}
 
 
 def accumulated(module: Regressor, batch: Sequences, sizes: list[int] | None = None, **stepping) -> dict[str, Tensor]:

@@ -111,7 +111,7 @@ class ToyData(DataModule):
 
 
 def sgd(**arguments: Any) -> dict[str, Any]:
-    return {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9} | arguments
+    return {"_target_": "torch.optim.SGD", "lr": 0.02, "momentum": 0.9} | arguments
 
 
 def warmup(**arguments: Any) -> dict[str, Any]:

@@ -88,10 +88,10 @@ def test_recurrence_reads_the_order_both_ways():
     assert not torch.allclose(forwards, backwards)
 
 
-def test_bag_is_the_mean_of_the_embeddings():
+def test_bag_is_the_sum_of_the_embeddings_over_the_root_of_their_number():
     network = BagOfEmbeddings(vocab_size=5, num_classes=2, embedding_dim=3).eval()
-    mean = network.embedding.weight[[2, 4, 4]].mean(0)
-    torch.testing.assert_close(network(torch.tensor([[2, 4, 4, 0]]))[0], network.head[1](mean))
+    pooled = network.embedding.weight[[2, 4, 4]].sum(0) / 3**0.5
+    torch.testing.assert_close(network(torch.tensor([[2, 4, 4, 0]]))[0], network.head[1](pooled))
 
 
 def test_unknown_cell_is_refused():

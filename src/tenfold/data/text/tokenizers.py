@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from itertools import pairwise, zip_longest
+from operator import add
 from typing import Literal
 
 from tenfold.errors import UserError, nearest
@@ -27,23 +27,24 @@ def characters(text: str) -> list[str]:
 
 
 def bigrams(text: str) -> list[str]:
-    """The tokens of `characters`, each followed by its pair with the next: most Chinese words are of two characters."""
-    single = characters(text)
-    pairs = [f"{first} {second}" for first, second in pairwise(single)]
-    return _interleaved(single, pairs)
+    """Each token of `characters`, then its pair with the next: most Chinese words are of two characters."""
+    return _ngrams(characters(text), 2)
 
 
 def trigrams(text: str) -> list[str]:
-    """The tokens of `characters`, each followed by its pair with the next one and its triple with the next two."""
-    single = characters(text)
-    pairs = [f"{first} {second}" for first, second in pairwise(single)]
-    triples = [f"{pair} {third}" for pair, third in zip(pairs, single[2:])]
-    return _interleaved(single, pairs, triples)
+    """Each token of `characters`, then its pair with the next, then its triple with the next two."""
+    return _ngrams(characters(text), 3)
 
 
-def _interleaved(*columns: list[str]) -> list[str]:
-    """All that starts at the first character, all that starts at the second, ...: cutting it short cuts the text short."""
-    return [token for row in zip_longest(*columns) for token in row if token is not None]
+def _ngrams(tokens: list[str], order: int) -> list[str]:
+    """In the order in which they start, so that to cut the list short is to cut the text short."""
+    grams = [""] * (order * len(tokens))
+    grams[::order] = longest = tokens
+    spaced = [f"{token} " for token in tokens]
+    for length in range(1, order):
+        longest = list(map(add, spaced, longest[1:]))
+        grams[length::order] = longest + [""] * (len(tokens) - len(longest))
+    return list(filter(None, grams))
 
 
 TokenizerName = Literal["auto", "words", "characters", "bigrams", "trigrams"]

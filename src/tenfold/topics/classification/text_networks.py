@@ -16,10 +16,13 @@ from tenfold.errors import UserError
 
 
 class BagOfEmbeddings(nn.Module):
-    r"""The mean of the embeddings, then a linear map: :math:`z = W \frac{1}{T} \sum_t e_{x_t} + b`.
+    r"""The sum of the embeddings over the root of their number, then a linear map,
 
+    .. math:: z = W \frac{1}{\sqrt{T}} \sum_t e_{x_t} + b,
+
+    so that a long text, which holds more evidence, is judged with more confidence than by a mean.
     Order counts only in so far as the tokens are n-grams: fastText's classifier (arXiv:1607.01759). In training, each
-    token is left out of the mean with probability `token_dropout`, as in deep averaging networks (Iyyer et al., 2015).
+    token is left out of the sum with probability `token_dropout`, as in deep averaging networks (Iyyer et al., 2015).
     """
 
     def __init__(
@@ -41,8 +44,7 @@ class BagOfEmbeddings(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         embedded = self.embedding(tokens)
         kept = self.token_dropout((tokens != self.padding_idx).to(embedded.dtype)).unsqueeze(1)
-        mean = (kept @ embedded).squeeze(1) / kept.sum(2).clamp(min=1)
-        return self.head(mean)
+        return self.head((kept @ embedded).squeeze(1) / kept.sum(2).clamp(min=1).sqrt())
 
 
 class TextCNN(nn.Module):
