@@ -6,10 +6,12 @@ Imports nothing heavy: Hydra loads it with every command.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,7 +21,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tenfold.engine.runs import SWEEP_VARIABLE
 from tenfold.errors import UserError
-
 
 ConfigStore.instance().store(
     group="hydra/launcher",
@@ -39,14 +40,19 @@ class TenfoldLauncher(Launcher):
         setup_globals()
         configs = [self._job_config(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
         self._check(configs)
-        os.environ[SWEEP_VARIABLE] = str(self.config.hydra.sweep.dir)
         results = []
-        for number, (config, overrides) in enumerate(zip(configs, job_overrides, strict=True)):
-            print(f"\njob {initial_job_idx + number}: {' '.join(filter_overrides(overrides))}", file=sys.stderr)
-            results.append(self._run(config))
+        os.environ[SWEEP_VARIABLE] = str(self.config.hydra.sweep.dir)
+        try:
+            for config, overrides in zip(configs, job_overrides, strict=True):
+                print(f"\njob {config.hydra.job.num}: {' '.join(filter_overrides(overrides))}", file=sys.stderr)
+                results.append(self._run(config))
+        finally:
+            del os.environ[SWEEP_VARIABLE]
         failed = [initial_job_idx + i for i, result in enumerate(results) if result.status != JobStatus.COMPLETED]
         if failed:
-            raise UserError(f"sweep: {len(failed)} of {len(results)} jobs failed (job {', '.join(map(str, failed))}); see above")
+            raise UserError(
+                f"sweep: {len(failed)} of {len(results)} jobs failed (job {', '.join(map(str, failed))}); see above"
+            )
         return results
 
     def _job_config(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -67,8 +73,15 @@ class TenfoldLauncher(Launcher):
             try:
                 check_config(job)
             except UserError as error:
-                shutil.rmtree(str(self.config.hydra.sweep.dir), ignore_errors=True)  # made for this sweep alone, by now
+                self._leave_no_folder()
                 raise UserError(f"job {number} of the sweep: {error}") from error
+
+    def _leave_no_folder(self) -> None:
+        """Take back the folder that Hydra has made for this sweep, if it holds nothing else."""
+        folder = Path(str(self.config.hydra.sweep.dir))
+        (folder / "multirun.yaml").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
     def _run(self, config: DictConfig) -> JobReturn:
         result = run_job(
@@ -80,8 +93,7 @@ class TenfoldLauncher(Launcher):
         )
         if result.status != JobStatus.COMPLETED:
             error = result._return_value
-            if isinstance(error, KeyboardInterrupt):
-                raise error
-            line = " ".join(str(error).split()) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            print(f"tenfold: job {config.hydra.job.num} failed: {line}", file=sys.stderr)
+            if not isinstance(error, UserError):
+                traceback.print_exception(error)
+            print(f"tenfold: job {config.hydra.job.num} failed: {' '.join(str(error).split())}", file=sys.stderr)
         return result

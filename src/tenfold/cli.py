@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tenfold.errors import EXIT_CODE, UserError, nearest
+from tenfold.errors import EXIT_CODE, INTERRUPTED, UserError, nearest
 
 #: Each verb with the one line that `--help` says of it; its code is `tenfold.commands.<verb>`, its config `conf/<verb>.yaml`.
 VERBS = {
@@ -18,7 +19,7 @@ VERBS = {
     "export": "write a run's network as ONNX or torch.export",
     "check": "validate a config without training",
     "list": "every recipe, by topic",
-    "completion": "shell completion: eval \"$(tenfold completion bash)\"",
+    "completion": 'shell completion: eval "$(tenfold completion bash)"',
 }
 
 HELP = """Tenfold: deep-learning recipes on Lightning and Hydra.
@@ -50,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     except UserError as error:
         code = complain(error)
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
     sys.exit(code)
 
 
 def complain(error: UserError) -> int:
-    """Tell the error as one line (or let the traceback show, where one was asked for)."""
+    """Tell the error as one line, after its traceback where one was asked for."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        raise error
+        traceback.print_exception(error)
     print(f"tenfold: {' '.join(str(error).split())}", file=sys.stderr)
     return EXIT_CODE
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 EXIT_CODE = 2
+INTERRUPTED = 130  # by Ctrl-C
 
 
 class UserError(Exception):

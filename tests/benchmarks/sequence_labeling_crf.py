@@ -1,6 +1,6 @@
 """CRF layer against pytorch-crf (`pip install 'tenfold[bench]'`): one thread, interleaved, medians.
 
-    python tests/benchmarks/sequence_labeling_crf.py
+python tests/benchmarks/sequence_labeling_crf.py
 """
 
 import statistics
@@ -29,7 +29,9 @@ def main() -> None:
         ours, peer = pair(num_tags)
         emissions, tags, mask = example(num_tags, batch, length)
         check_equal(ours, peer, emissions, tags, mask)
-        train, train_peer = medians(lambda: step(ours, emissions, tags, mask), lambda: step_peer(peer, emissions, tags, mask))
+        train, train_peer = medians(
+            lambda: step(ours, emissions, tags, mask), lambda: step_peer(peer, emissions, tags, mask)
+        )
         fixed = emissions.detach()
         decode, decode_peer = medians(lambda: ours.decode(fixed, mask), lambda: peer.decode(fixed, mask))
         print(
@@ -43,7 +45,11 @@ def pair(num_tags: int) -> tuple[CRF, PeerCRF]:
     torch.manual_seed(0)
     ours, peer = CRF(num_tags), PeerCRF(num_tags, batch_first=True)
     with torch.no_grad():
-        for mine, theirs in (("start", "start_transitions"), ("transitions", "transitions"), ("end", "end_transitions")):
+        for mine, theirs in (
+            ("start", "start_transitions"),
+            ("transitions", "transitions"),
+            ("end", "end_transitions"),
+        ):
             getattr(ours, mine).copy_(getattr(peer, theirs))
     return ours, peer
 

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/sequence_labeling_hmm.py
 
-Both run in float64 on the same sequences from the same parameters, and must come to the same likelihoods and parameters.
+Both run in float64 on the same sequences from the same parameters, and must come to the same likelihoods, parameters
+and paths.
 """
 
 from __future__ import annotations
@@ -42,7 +43,15 @@ def main() -> None:
         tokens = sum(map(len, sequences))
         ratios = [f"{seconds[name] / seconds['tenfold']:.1f}" for name in ("log", "scaling")]
         rows.append([num_tags, num_symbols, tokens, f"{1000 * seconds['tenfold']:.1f}", *ratios, TARGET])
-    head = ["tags", "symbols", "tokens", "EM iteration, ms", "× hmmlearn (log, its default)", "× hmmlearn (scaling)", "target"]
+    head = [
+        "tags",
+        "symbols",
+        "tokens",
+        "EM iteration, ms",
+        "× hmmlearn (log, its default)",
+        "× hmmlearn (scaling)",
+        "target",
+    ]
     print(table(head, rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.stand_ins import STAND_INS
-from hydra.core.hydra_config import HydraConfig
+from contract.stand_ins import stand_in
 
 import tenfold
+from tenfold.commands.list import describe
 from tenfold.commands.train import run as train
-from tenfold.config.compose import compose, options, to_plain
+from tenfold.config.check import check_config
+from tenfold.config.compose import compose, conf_folder, options, to_plain
+from tenfold.config.instantiate import resolve
 from tenfold.engine import runs
 from tenfold.engine.batch import cut, num_samples
 from tenfold.engine.build import build_data, build_module
@@ -22,6 +25,7 @@ from tenfold.engine.checkpoint import load_checkpoint, rebuild
 from tenfold.engine.export import export_onnx, export_torch
 
 RECIPES = options("experiment")
+TOPICS = Path(tenfold.__file__).parent / "topics"
 EVERY_RUN_WRITES = {
     "train/loss",
     "train/lr",
@@ -43,7 +47,8 @@ class Run:
 @pytest.fixture(scope="module", params=RECIPES)
 def run(request, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    overrides = [f"experiment={request.param}", f"folder={folder}", *_short(), *_stand_in(request.param, tmp_path_factory)]
+    files = stand_in(request.param, tmp_path_factory.mktemp("data"), np.random.default_rng(0))
+    overrides = [f"experiment={request.param}", f"folder={folder}", *_short(), *files]
     config = compose("train", overrides)
     assert train(config) == 0
     return Run(request.param, to_plain(config), folder)
@@ -60,21 +65,43 @@ def _short() -> list[str]:
     ]
 
 
-def _stand_in(recipe: str, factory) -> list[str]:
-    """Overrides that give a recipe on files from disk small files of the same format."""
-    compose("train", [f"experiment={recipe}"])
-    choice = HydraConfig.get().runtime.choices["data"]
-    if choice not in STAND_INS:
-        return []
-    return STAND_INS[choice](factory.mktemp("data"), np.random.default_rng(0))
-
-
 def test_there_are_recipes_and_each_topic_has_a_readme_that_names_its_own():
-    topics = Path(tenfold.__file__).parent / "topics"
     for recipe in RECIPES:
         topic = recipe.split("/")[0]
-        readme = (topics / topic / "README.md").read_text(encoding="utf-8")
+        readme = (TOPICS / topic / "README.md").read_text(encoding="utf-8")
         assert f"experiment={recipe}" in readme, f"{topic}/README.md does not name {recipe}"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_described_for_the_list(recipe):
+    """What it is. Data: which; whether they are downloaded; rough time on two cores."""
+    text = describe(conf_folder() / "experiment" / f"{recipe}.yaml")
+    assert re.fullmatch(
+        r"[^.].+\. Data: .+; (no download|.+ to download); .*(second|minute|hour|time by size).*\.", text
+    ), text
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_checks_and_passes_one_batch_of_everything(recipe, tmp_path):
+    files = stand_in(recipe, tmp_path, np.random.default_rng(0))
+    folder = tmp_path / "run"
+    config = compose(
+        "train", [f"experiment={recipe}", "debug=fast", f"folder={folder}", *_short()[2:], "threads=1", *files]
+    )
+    check_config(config)
+    assert train(config) == 0
+    assert runs.read_metrics(folder)["steps"] >= 1
+
+
+def test_each_metric_that_the_module_declares_is_measured(run):
+    """Or the topic's README says, where it names the metric, when it is not."""
+    declared = set(resolve(run.config["model"]["_target_"]).metrics)
+    measured = runs.read_metrics(run.folder)
+    readme = (TOPICS / run.recipe.split("/")[0] / "README.md").read_text(encoding="utf-8")
+    for split in ("val", "test"):
+        missing = {name for name in declared if f"{split}/{name}" not in measured["metrics"]}
+        assert not [name for name in missing if f"`{name}`" not in readme], f"{split}: {sorted(missing)}"
+    assert {name.partition("/")[2] for name in measured["directions"]} == declared
 
 
 def test_a_run_folder_holds_config_checkpoints_metrics_and_log(run):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine.toys import Gan, Regressor, ToyData, difference, flat, sgd, train, warmup
-from torch import nn
+from engine.toys import Gan, Regressor, ToyData, difference, draw_weights, flat, sgd, train, warmup
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
@@ -15,11 +14,8 @@ from tenfold.errors import UserError
 
 def by_hand(steps: int, batches: list) -> Gan:
     """The same training without the engine: whole batches, plain torch."""
-    torch.manual_seed(1)
     gan = Gan()
-    for layer in gan.modules():
-        if isinstance(layer, nn.Linear):
-            layer.reset_parameters()
+    draw_weights(gan, seed=1)
     optimizers = {
         name: torch.optim.SGD(gan.get_submodule(name).parameters(), lr=0.02, momentum=0.9) for name in gan.optimized
     }
@@ -73,7 +69,7 @@ def test_max_steps_counts_the_primary_alone():
 
 def test_a_primary_that_steps_less_often_still_decides():
     gan = Watched(batches_each=5, scheduler=warmup(decay="constant"))
-    trainer = train(gan, ToyData(22, 8), max_steps=4, max_epochs=-1)
+    trainer = train(gan, ToyData(42, 8), max_steps=4, max_epochs=-1)  # six batches an epoch, the fifth trains both
     names = [name for name, _ in gan.seen]
     assert trainer.global_step == names.count("generator") == 4
     assert names.count("discriminator") > 4 * 4
@@ -99,11 +95,8 @@ def test_a_part_without_an_optimizer_is_named():
 def test_clipping_happens_once_on_the_whole_gradient(micro, algorithm):
     module, data = Regressor(optimizer=sgd(lr=1.0, momentum=0.0)), ToyData(8, 8, validation=False)
     clip = 0.01
-    torch.manual_seed(1)
     reference = Regressor()
-    for layer in reference.network:
-        if isinstance(layer, nn.Linear):
-            layer.reset_parameters()
+    draw_weights(reference, seed=1)
     before = flat(reference)
     data.setup()
     batch = data.sample("train", 8)
@@ -115,7 +108,7 @@ def test_clipping_happens_once_on_the_whole_gradient(micro, algorithm):
         torch.nn.utils.clip_grad_value_(reference.parameters(), clip)
     stepping = Stepping(micro_batch_size=micro, gradient_clip_val=clip, gradient_clip_algorithm=algorithm)
     train(module, data, stepping=stepping, log_every_n_steps=1)
-    assert torch.allclose(before - flat(module), flat(p.grad for p in reference.parameters()), rtol=1e-5, atol=1e-8)
+    assert torch.allclose(before - flat(module), flat(p.grad for p in reference.parameters()), rtol=1e-5, atol=1e-7)
     if algorithm == "norm":
         assert float(module.journal.gradient_norm) == pytest.approx(float(norm), rel=1e-5)
 
@@ -128,7 +121,7 @@ def test_the_logged_norm_is_that_of_the_primary():
 
 
 def test_plateau_follows_validation_and_an_epoch_schedule_the_epochs():
-    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "patience": 0, "threshold": 10.0, "factor": 0.5}
+    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "patience": 0, "threshold": 0.9, "factor": 0.5}
     module = Regressor(scheduler=plateau)
     train(module, ToyData(16, 8), max_epochs=3)
     assert module.learning_rates()["train/lr"] == pytest.approx(0.02 / 4)  # the first score is taken as the best

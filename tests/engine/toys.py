@@ -118,6 +118,13 @@ def warmup(**arguments: Any) -> dict[str, Any]:
     return {"_target_": "tenfold.engine.schedules.warmup_decay", "warmup": 2} | arguments
 
 
+def draw_weights(module: nn.Module, seed: int) -> None:
+    torch.manual_seed(seed)
+    for layer in module.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+
+
 def train(
     module: TenfoldModule,
     data: DataModule,
@@ -129,10 +136,7 @@ def train(
 ) -> L.Trainer:
     """Fit `module` on the CPU, silently; its weights are drawn anew from `seed`, unless it is None."""
     if seed is not None:
-        torch.manual_seed(seed)
-        for layer in module.modules():
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
+        draw_weights(module, seed)
     module.stepping = stepping or module.stepping
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     arguments = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, **quiet} | trainer

@@ -53,9 +53,9 @@ _CONFIGURED = ("train", "check", "evaluate", "predict", "export")
 
 
 def _from_hydra(verb: str, overrides: str) -> list[str]:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.core_plugins.bash_completion import BashCompletion
     from hydra._internal.utils import create_automatic_config_search_path
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
     from tenfold.config.compose import conf_folder
 

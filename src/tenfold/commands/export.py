@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from tenfold.config.compose import to_plain
-from tenfold.errors import UserError
+from tenfold.errors import UserError, nearest
 
 HELP = """tenfold export run=ADDRESS [key=value ...]: write a run's network, its preprocessing said in the metadata.
 
@@ -26,7 +26,8 @@ def run(config: DictConfig) -> int:
 
     values = to_plain(config)
     if values["format"] not in SUFFIXES:
-        raise UserError(f"format: found {values['format']!r}, expected onnx or torch")
+        found = values["format"]
+        raise UserError(f"format: found {found!r}, expected onnx or torch{nearest(str(found), SUFFIXES)}")
     folder, module = restore(values["run"], values["outputs"], values["checkpoint"])
     path = Path(values["output"] or folder / f"network{SUFFIXES[values['format']]}")
     if not path.parent.is_dir():

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tenfold.config.compose import conf_folder, options
+from tenfold.errors import UserError, nearest
 
-HELP = "tenfold list [TOPIC]: every recipe, by topic: its name, what it is, its data, download, rough time on two cores."
+HELP = (
+    "tenfold list [TOPIC]: every recipe, by topic: its name, what it is, its data, download, rough time on two cores."
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -15,9 +18,15 @@ def main(arguments: Sequence[str]) -> int:
     if any(argument in ("--help", "-h") for argument in arguments):
         print(HELP)
         return 0
-    topic = ""
-    names = [name for name in options("experiment") if not arguments or name.split("/")[0] in arguments]
-    width = max((len(name) for name in names), default=0)
+    recipes = options("experiment")
+    topics = list(dict.fromkeys(name.split("/")[0] for name in recipes))
+    for wanted in arguments:
+        if wanted not in topics:
+            raise UserError(
+                f"list: there is no topic {wanted!r}, expected {', '.join(topics)}{nearest(wanted, topics)}"
+            )
+    names = [name for name in recipes if not arguments or name.split("/")[0] in arguments]
+    topic, width = "", max(map(len, names), default=0)
     for name in names:
         if name.split("/")[0] != topic:
             topic = name.split("/")[0]

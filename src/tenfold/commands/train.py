@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from tenfold.config.check import check_config
 from tenfold.config.compose import run_overrides, to_plain
 from tenfold.engine import runs
 from tenfold.errors import UserError
+
+PARTS = ("data", "model", "optimizer", "trainer")  # what no run's config is without
 
 HELP = """tenfold train [key=value ...]: train a recipe, or resume a run.
 
@@ -31,7 +34,20 @@ def run(config: DictConfig) -> int:
     if resumed is not None:
         config = _resumed_config(resumed)
     check_config(config)
-    folder = resumed or _new_folder(config)
+    if resumed is None:
+        folder = _new_folder(config)
+        try:
+            return _fit(config, folder, resume=False)
+        finally:
+            runs.discard_untrained(folder)
+    from tenfold.engine.checkpoint import load_checkpoint
+
+    load_checkpoint(runs.checkpoint_of(resumed, "last"))  # a damaged or foreign file is told before anything is changed
+    return _fit(config, resumed, resume=True)
+
+
+def _fit(config: DictConfig, folder: Path, resume: bool) -> int:
+    """Write the config into the folder, and train what it says in as many processes as it says."""
     config.folder = str(folder)
     OmegaConf.save(OmegaConf.create(to_plain(config)), folder / runs.CONFIG)
     processes = _local_processes(config)
@@ -40,10 +56,10 @@ def run(config: DictConfig) -> int:
         from tenfold.engine.processes import run_in_processes
 
         build_data(to_plain(config)).prepare_data()  # downloads once, before there are several to do it
-        return run_in_processes(folder, processes, resume=resumed is not None)
+        return run_in_processes(folder, processes, resume)
     from tenfold.engine.fit import fit
 
-    return fit(to_plain(config), folder, resume=resumed is not None)
+    return fit(to_plain(config), folder, resume)
 
 
 def _new_folder(config: DictConfig) -> Path:
@@ -63,9 +79,13 @@ def _resumed_config(folder: Path) -> DictConfig:
     """The run's own config with the values that were typed now; its parts stay as they are."""
     from tenfold.config.instantiate import require_allowed
 
-    config = OmegaConf.load(folder / runs.CONFIG)
-    if not isinstance(config, DictConfig):
-        raise UserError(f"run: {folder / runs.CONFIG} is no config, expected keys and values")
+    path = folder / runs.CONFIG
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, ValueError, YAMLError) as error:
+        raise UserError(f"run: {path} is damaged, expected a config in YAML") from error
+    if not isinstance(config, DictConfig) or not {"recipe", *PARTS} <= set(config):
+        raise UserError(f"run: {path} is no whole config, expected {', '.join(('recipe', *PARTS))} in it")
     require_allowed(OmegaConf.to_container(config))
     with run_overrides() as overrides:
         for override in overrides:
@@ -79,11 +99,15 @@ def _override(config: DictConfig, key: str, value: str, recipe: str) -> None:
     name = key.lstrip("+")
     parent = name.rpartition(".")[0]
     if name == "experiment" and value != recipe:
-        raise UserError(f"experiment: the run to resume is {recipe!r}, found {value!r}; leave it out, or start a new run")
-    if not parent and name in ("experiment", "data", "model", "optimizer", "scheduler", "trainer", "callbacks", "logger"):
+        raise UserError(
+            f"experiment: the run to resume is {recipe!r}, found {value!r}; leave it out, or start a new run"
+        )
+    if not parent and name in ("experiment", *PARTS, "scheduler", "callbacks", "logger"):
         if name == "experiment":
             return
-        raise UserError(f"{name}: a resumed run keeps its parts; found {value!r}, expected values such as {name}.key=…")
+        raise UserError(
+            f"{name}: a resumed run keeps its parts; found {value!r}, expected values such as {name}.key=..."
+        )
     if not key.startswith("+") and OmegaConf.select(config, parent or name, default=None) is None:
         raise UserError(f"{name}: the run to resume has no such key")
     OmegaConf.update(config, name, OmegaConf.create(f"value: {value or 'null'}").value)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tenfold.config.compose import to_plain
+from tenfold.config.fits import expected, fits, hints_of
 from tenfold.config.instantiate import parameters_of, resolve, targets
 from tenfold.errors import UserError, nearest
 
@@ -18,21 +19,49 @@ if TYPE_CHECKING:
     from tenfold.data.base import DataModule
     from tenfold.engine.module import TenfoldModule
 
+#: What is no argument of a `_target_` but of Hydra's instantiation.
+_GRAMMAR = frozenset({"_target_", "_partial_", "_convert_", "_recursive_", "_args_"})
 
-def check_config(config: DictConfig | Mapping[str, Any]) -> None:
+
+def check_config(config: DictConfig) -> None:
     """Everything that can be known without data. Raises `UserError` naming the key, what was found and what was expected.
 
     Every `_target_` exists; every argument fits its signature in name and type and none is missing; the monitored metric is
     one that the module declares; the arithmetic of batches, micro-batches and devices is possible; the devices are there.
     """
-    plain = to_plain(config) if isinstance(config, DictConfig) else dict(config)
-    plain = plain | {"folder": plain.get("folder") or "run"}
+    plain = to_plain(OmegaConf.merge(config, {"folder": config.get("folder") or "run"}))
+    _check_groups(plain)
     supplied = _supplied(plain)
     for path, node in targets(plain):
         _check_call(path, node, supplied.get(path, frozenset()))
+    _check_run(plain)
     _check_trainer(plain["trainer"])
     _check_monitors(plain)
+    _check_loggers(plain.get("logger") or {})
     check_batches(plain)
+
+
+def _check_groups(config: Mapping[str, Any]) -> None:
+    """Each part is there, and the data and the model are of the kinds that the engine knows."""
+    from tenfold.data.base import DataModule
+    from tenfold.engine.module import TenfoldModule
+
+    for group in ("data", "model", "optimizer", "trainer"):
+        if not isinstance(config.get(group), Mapping):
+            raise UserError(f"{group}: found {config.get(group)!r}, expected one of the configs in conf/{group}")
+    for group in ("optimizer", "scheduler"):
+        part = config.get(group)
+        if part and not any(True for _ in targets(part)):
+            raise UserError(
+                f"{group}: found {', '.join(part)}, expected a _target_ too, as in the configs of conf/{group}"
+            )
+    for group, kind in (("data", DataModule), ("model", TenfoldModule)):
+        target = config[group].get("_target_")
+        if target is None:
+            raise UserError(f"{group}._target_: missing, expected the name of a {kind.__name__}")
+        found = resolve(target, f"{group}._target_")
+        if not (inspect.isclass(found) and issubclass(found, kind)):
+            raise UserError(f"{group}._target_: found {target}, expected a {kind.__name__}")
 
 
 def _supplied(config: Mapping[str, Any]) -> dict[str, frozenset[str]]:
@@ -50,104 +79,85 @@ def _supplied(config: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return supplied
 
 
-def _check_call(path: str, node: Mapping[str, Any], supplied: frozenset[str]) -> None:
+def _check_call(path: str, node: Mapping[str, Any], supplied: Collection[str]) -> None:
     """That the node's target can be called with the node's arguments and those that the engine supplies."""
     target = str(node["_target_"])
-    function = resolve(target)
+    function = resolve(target, f"{path}._target_")
     if not callable(function):
         raise UserError(f"{path}._target_: {target} is a {type(function).__name__}, expected a class or function")
-    parameters = parameters_of(function)
-    hints = _hints(function)
+    parameters, hints = parameters_of(function), hints_of(function)
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    given = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_", "_args_")}
+    given = {key: value for key, value in node.items() if key not in _GRAMMAR}
     for key, value in given.items():
-        if key in supplied and key not in parameters:
-            continue
         if key not in parameters:
-            if open_ended:
+            if key in supplied or open_ended:
                 continue
-            raise UserError(f"{path}.{key}: {target} has no such argument{nearest(key, parameters) or _expected(parameters)}")
-        if key in hints and not fits(value, hints[key]):
-            raise UserError(f"{path}.{key}: found {value!r}, expected {_name(hints[key])}")
-    if node.get("_partial_"):
+            hint = nearest(key, parameters) or f"; expected one of {', '.join(parameters)}"
+            raise UserError(f"{path}.{key}: {target} has no such argument{hint}")
+        implied = value is None and (key in supplied or parameters[key].default is None)
+        if key in hints and not implied and not fits(value, hints[key]):
+            raise UserError(f"{path}.{key}: {expected(value, hints[key])}")
+    if node.get("_partial_") or "_args_" in node:
         return
     for key, parameter in parameters.items():
-        required = parameter.default is parameter.empty and parameter.kind in (0, 1, 3)
-        if required and key not in given and key not in supplied and "_args_" not in node:
+        required = parameter.default is parameter.empty and parameter.kind not in (2, 4)  # *args, **kwargs
+        if required and key not in given and key not in supplied:
             raise UserError(f"{path}.{key}: missing; {target} needs it")
 
 
-def _expected(parameters: Mapping[str, Any]) -> str:
-    return f"; expected one of {', '.join(parameters)}"
-
-
-def _hints(function: Any) -> dict[str, Any]:
-    functions = [function] if not inspect.isclass(function) else [vars(cls)["__init__"] for cls in reversed(function.__mro__) if "__init__" in vars(cls)]
-    hints: dict[str, Any] = {}
-    for each in functions:
-        try:
-            hints |= typing.get_type_hints(each)
-        except (NameError, TypeError):  # annotations that are imported for type checkers only: nothing to check against
-            continue
-    return hints
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain config value can be what the annotation says; True where that cannot be told."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if isinstance(value, Mapping) and "_target_" in value:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(fits(value, argument) for argument in arguments)
-    if origin is typing.Literal:
-        return value in arguments
-    if hint is type(None):
-        return value is None
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (str, bool):
-        return isinstance(value, hint)
-    if origin is not None and inspect.isclass(origin) and not isinstance(value, (int, float, bool, str, type(None))):
-        return _fits_collection(value, origin, arguments)
-    if origin in (list, tuple, dict) or (inspect.isclass(origin) and issubclass(origin, (typing.Sized, typing.Iterable))):
-        return isinstance(value, str) and str in arguments  # a sequence wanted, one value found
-    return True
-
-
-def _fits_collection(value: Any, origin: type, arguments: tuple[Any, ...]) -> bool:
-    if isinstance(value, (list, tuple)) and issubclass(origin, typing.Iterable) and not issubclass(origin, Mapping):
-        elements = [argument for argument in arguments if argument is not Ellipsis]
-        if origin is tuple and Ellipsis not in arguments:
-            return len(value) == len(elements) and all(map(fits, value, elements))
-        return all(fits(item, elements[0]) for item in value) if elements else True
-    return True
-
-
-def _name(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return " or ".join(map(str, typing.get_args(hint)))
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_name(argument) for argument in typing.get_args(hint))
-    return "null" if hint is type(None) else getattr(hint, "__name__", str(hint)) if inspect.isclass(hint) else str(hint)
+def _check_run(config: Mapping[str, Any]) -> None:
+    for key, hint, least in (("seed", int, 0), ("threads", int | None, 1), ("test", bool, None)):
+        value = config.get(key)
+        if not fits(value, hint):
+            raise UserError(f"{key}: {expected(value, hint)}")
+        if least is not None and value is not None and value < least:
+            raise UserError(f"{key}: found {value}, expected at least {least}")
 
 
 def _check_trainer(trainer: Mapping[str, Any]) -> None:
     import lightning as L
 
-    from tenfold.engine.build import OWN_TRAINER_KEYS, STEPPING_KEYS, require_device
     from tenfold.engine.accumulation import Stepping
+    from tenfold.engine.build import OWN_TRAINER_KEYS, require_device
 
-    known = [name for name in inspect.signature(L.Trainer.__init__).parameters if name != "self"] + list(OWN_TRAINER_KEYS)
-    hints = typing.get_type_hints(L.Trainer.__init__) | typing.get_type_hints(Stepping) | {"compile": bool}
+    known = [*parameters_of(L.Trainer), *OWN_TRAINER_KEYS]
+    hints = hints_of(L.Trainer) | hints_of(Stepping) | {"compile": bool}
     for key, value in trainer.items():
         if key not in known:
             raise UserError(f"trainer.{key}: there is no such key{nearest(key, known)}")
         if not fits(value, hints.get(key, Any)):
-            raise UserError(f"trainer.{key}: found {value!r}, expected {_name(hints[key])}")
-    assert set(STEPPING_KEYS) <= set(known)
+            raise UserError(f"trainer.{key}: {expected(value, hints[key])}")
+    _check_trainer_values(trainer)
     require_device(trainer)
+
+
+def _check_trainer_values(trainer: Mapping[str, Any]) -> None:
+    """What the types leave open."""
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    strategies = ["auto", *StrategyRegistry.available_strategies()]
+    if (strategy := trainer.get("strategy", "auto")) not in strategies:
+        hint = nearest(strategy, strategies)
+        raise UserError(f"trainer.strategy: found {strategy!r}, expected auto, ddp, fsdp, ...{hint}")
+    devices = trainer.get("devices", 1)
+    whole = isinstance(devices, int) and (devices >= 1 or devices == -1)
+    if not (whole or devices == "auto" or (isinstance(devices, list) and devices)):
+        raise UserError(f"trainer.devices: found {devices!r}, expected auto, a number of devices, or a list of them")
+    for key, value in trainer.items():
+        fraction = isinstance(value, float) and 0 <= value <= 1
+        if (
+            key.startswith("limit_")
+            and value is not None
+            and not fraction
+            and not (isinstance(value, int) and value >= 0)
+        ):
+            raise UserError(
+                f"trainer.{key}: found {value}, expected a number of batches, or a fraction from 0.0 to 1.0"
+            )
+    for key in ("log_every_n_steps", "check_val_every_n_epoch", "num_nodes"):
+        value = trainer.get(key)
+        if value is not None and value < 1:
+            raise UserError(f"trainer.{key}: found {value}, expected at least 1")
 
 
 def _check_monitors(config: Mapping[str, Any]) -> None:
@@ -156,7 +166,18 @@ def _check_monitors(config: Mapping[str, Any]) -> None:
     for path, node in targets(config.get("callbacks") or {}, "callbacks"):
         monitor = node.get("monitor")
         if monitor is not None and monitor not in metrics:
-            raise UserError(f"{path}.monitor: found {monitor!r}, expected one of {', '.join(metrics)}{nearest(monitor, metrics)}")
+            hint = nearest(monitor, metrics)
+            raise UserError(f"{path}.monitor: found {monitor!r}, expected one of {', '.join(metrics)}{hint}")
+
+
+def _check_loggers(loggers: Mapping[str, Any]) -> None:
+    """A logger that is called as one of Tenfold's extras needs the package of that name."""
+    extras = metadata("tenfold").get_all("Provides-Extra") or []
+    for name, logger in loggers.items():
+        if logger and name in extras and importlib.util.find_spec(name) is None:
+            raise UserError(
+                f"logger: {name} needs the package {name!r}, which is not installed; pip install 'tenfold[{name}]'"
+            )
 
 
 def check_batches(config: Mapping[str, Any]) -> None:
@@ -172,19 +193,27 @@ def check_batches(config: Mapping[str, Any]) -> None:
     if batch < 1:
         raise UserError(f"data.batch_size: found {batch}, expected at least 1")
     if devices is not None and batch % devices:
-        raise UserError(f"data.batch_size: {batch} cannot be shared equally by {devices} devices; expected a multiple of {devices}")
+        raise UserError(
+            f"data.batch_size: {batch} cannot be shared equally by {devices} devices; expected a multiple of {devices}"
+        )
     share = batch // (devices or 1)
     if isinstance(micro, int) and micro > share:
-        raise UserError(f"trainer.micro_batch_size: {micro} is larger than the {share} samples of a batch on each device")
+        raise UserError(
+            f"trainer.micro_batch_size: {micro} is larger than the {share} samples of a batch on each device"
+        )
     if cuts is not None and cuts > share:
-        raise UserError(f"trainer.accumulate_grad_batches: {cuts} micro-batches cannot be cut from {share} samples a device")
+        raise UserError(
+            f"trainer.accumulate_grad_batches: {cuts} micro-batches cannot be cut from {share} samples a device"
+        )
     if isinstance(micro, int) and cuts is not None and -(-share // micro) != cuts:
         raise UserError(
             f"trainer.accumulate_grad_batches: {cuts} disagrees with trainer.micro_batch_size: {micro}, which cuts the "
             f"{share} samples of a device into {-(-share // micro)}; give one of the two"
         )
     if micro == "auto" and cuts is not None:
-        raise UserError(f"trainer.accumulate_grad_batches: {cuts} disagrees with trainer.micro_batch_size: auto; give one of the two")
+        raise UserError(
+            f"trainer.accumulate_grad_batches: {cuts} disagrees with trainer.micro_batch_size: auto; give one of the two"
+        )
 
 
 def _world_size(trainer: Mapping[str, Any]) -> int | None:

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
 from tenfold.engine.runs import stamp
-from tenfold.errors import UserError, nearest
+from tenfold.errors import INTERRUPTED, UserError, nearest
 
 OmegaConf.register_new_resolver("stamp", stamp, use_cache=True, replace=True)  # one name for the whole of a sweep
+OmegaConf.register_new_resolver(
+    "recipe", lambda experiment, model: experiment or f"{str(model).partition('/')[0]}/custom", replace=True
+)
 
 
 def conf_folder() -> Path:
@@ -33,32 +36,80 @@ def run_with_hydra(verb: str, run: Callable[[DictConfig], int], arguments: Seque
     from hydra.errors import HydraException
     from hydra.types import RunMode
 
-
+    arguments = _null_groups(arguments)
+    _check_flags(arguments)
     codes: list[int] = []
     errors: list[UserError] = []  # kept out of Hydra's hands, which would print more than one line
 
+    wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
+
     def task(config: DictConfig) -> None:
-        try:
-            codes.append(run(config))
-        except UserError as error:
+        with _full_error(wanted):
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # the launcher tells which job failed, and goes on
-            errors.append(error)
+                _as_job(run(config))
+                return
+            try:
+                codes.append(run(config))
+            except UserError as error:
+                errors.append(error)
 
     before = sys.argv
     sys.argv = [f"tenfold {verb}", *arguments]
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us whole: how they are told is decided in one place
     try:
-        hydra.main(config_path=str(conf_folder()), config_name=verb, version_base="1.3")(task)()
+        with _full_error("1"):  # errors come to us whole: how they are told is decided in one place
+            hydra.main(config_path=str(conf_folder()), config_name=verb, version_base="1.3")(task)()
     except HydraException as error:
-        raise UserError(_one_line(error, arguments)) from error
+        raise UserError(_one_line(error, verb, arguments)) from error
     finally:
         sys.argv = before
-        os.environ["HYDRA_FULL_ERROR"] = "1" if wants_traceback else "0"
     if errors:
         raise errors[0]
     return max(codes, default=0)
+
+
+@contextmanager
+def _full_error(value: str) -> Iterator[None]:
+    """Hydra's own switch for tracebacks, set for a while."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _null_groups(overrides: Sequence[str]) -> list[str]:
+    """`group=null` in Hydra's words for it: `~group`, or `group=[]` where several can be chosen."""
+    found = []
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if value == "null" and (conf_folder() / group).is_dir():
+            override = f"{group}=[]" if group in ("callbacks", "logger") else f"~{group}"
+        found.append(override)
+    return found
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Refuse an unknown `--flag` in one line, where Hydra would print its usage."""
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; `tenfold VERB --help` shows what a verb can be told")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(list(arguments))
+
+
+def _as_job(code: int) -> None:
+    """End a sweep's job with its exit code: Ctrl-C ends the sweep, a failure is the launcher's to tell."""
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"ended with exit code {code}")
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -68,12 +119,11 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
 
-
     try:
         with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
-            config = hydra_compose(verb, overrides=list(overrides), return_hydra_config=True)
+            config = hydra_compose(verb, overrides=_null_groups(overrides), return_hydra_config=True)
     except HydraException as error:
-        raise UserError(_one_line(error, overrides)) from error
+        raise UserError(_one_line(error, verb, overrides)) from error
     HydraConfig.instance().set_config(config)  # for ${hydra:...}
     OmegaConf.set_struct(config, False)
     del config["hydra"]
@@ -82,19 +132,23 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def to_plain(config: DictConfig) -> dict[str, Any]:
     """All interpolations resolved, in plain types. Raises `UserError` naming the key that cannot be."""
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key}: missing, expected {error.full_key}=...") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{getattr(error, 'full_key', None) or 'config'}: {_first_line(error)}") from error
+        raise UserError(f"{error.full_key or 'config'}: {_first_line(error)}") from error
     return plain
 
 
 def options(group: str) -> list[str]:
     """The names that a config group offers, such as `classification/cnn` in `model`."""
     root = conf_folder() / group
-    return sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml") if path.name != "base.yaml")
+    return sorted(
+        str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml") if path.name != "base.yaml"
+    )
 
 
 @contextmanager
@@ -105,23 +159,31 @@ def run_overrides() -> Iterator[list[str]]:
     yield list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def _one_line(error: Exception, overrides: Sequence[str]) -> str:
+def _one_line(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     """Hydra's error in one line, with the nearest name where a group has no such option or a key does not exist."""
+    from hydra.errors import OverrideParseException
+
     cause = error.__cause__
     text = _first_line(error)
+    if isinstance(error, OverrideParseException):
+        return f"override {error.override!r}: {text}; expected key=value"
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if "Could not find" in text and value and f"{key}/{value}" in text.replace("'", ""):
-            offered = options(key)
-            return f"{key}: there is no {value!r}{nearest(value, offered) or f'; expected one of {chr(44).join(offered)}'}"
+        for option in value.strip("[]").split(","):
+            if "Could not" in text and f"'{key}/{option.strip()}'" in text:
+                return f"{key}: there is no {option!r}{nearest(option, offered := options(key)) or _one_of(offered)}"
         if key and "Could not override" in text and f"'{key}'" in text:
-            return f"{key}: there is no such key{_nearest_key(key)} (+{key}=… adds one)"
+            return f"{key}: there is no such key{_nearest_key(key, verb)} (+{key}=... adds one)"
     return f"{text} ({_first_line(cause)})" if cause is not None and _first_line(cause) not in text else text
 
 
-def _nearest_key(key: str) -> str:
+def _one_of(names: Sequence[str]) -> str:
+    return f"; expected one of {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+
+
+def _nearest_key(key: str, verb: str) -> str:
     try:
-        known = list(_keys(compose("train")))
+        known = list(_keys(compose(verb)))
     except UserError:
         return ""
     return nearest(key, known)

@@ -42,8 +42,8 @@ def _told_simply(error: BaseException, target: str) -> BaseException:
     return error
 
 
-def resolve(target: str) -> Any:
-    """The object with the dotted name `target`. Raises `UserError` with the nearest valid name."""
+def resolve(target: str, key: str = "_target_") -> Any:
+    """The object with the dotted name `target`. Raises `UserError` that names `key`, with the nearest valid name."""
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:length])
@@ -51,19 +51,18 @@ def resolve(target: str) -> Any:
             found: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is not None and not f"{module_name}.".startswith(f"{error.name}."):
-                raise UserError(_missing_extra(target, error.name)) from error
+                raise UserError(
+                    f"{key}: {target} needs the package {error.name!r}, which is not installed; "
+                    "its topic's README names the extra"
+                ) from error
             continue
         for name in parts[length:]:
             if not hasattr(found, name):
                 where = getattr(found, "__name__", module_name)
-                raise UserError(f"_target_ {target}: {where} has no {name!r}{nearest(name, dir(found))}")
+                raise UserError(f"{key}: {target}: {where} has no {name!r}{nearest(name, dir(found))}")
             found = getattr(found, name)
         return found
-    raise UserError(f"_target_ {target}: there is no package or module {parts[0]!r}{nearest(parts[0], ALLOWED_PACKAGES)}")
-
-
-def _missing_extra(target: str, package: str) -> str:
-    return f"_target_ {target} needs the package {package!r}, which is not installed; its topic's README names the extra"
+    raise UserError(f"{key}: {target}: there is no package {parts[0]!r}{nearest(parts[0], ALLOWED_PACKAGES)}")
 
 
 def signature_of(target: str) -> dict[str, inspect.Parameter]:
@@ -76,15 +75,17 @@ def parameters_of(function: Any) -> dict[str, inspect.Parameter]:
     if not inspect.isclass(function):
         return dict(inspect.signature(function).parameters)
     found: dict[str, inspect.Parameter] = {}
-    for cls in (cls for cls in function.__mro__ if "__init__" in vars(cls)):
-        own = inspect.signature(cls.__init__).parameters.values()
-        named = [p for p in own if p.name != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-        if found:
-            named = [p.replace(default=None, kind=p.KEYWORD_ONLY) for p in named]
-        found = {p.name: p for p in named} | found
-        if not any(p.kind is p.VAR_KEYWORD for p in own):
+    named: list[inspect.Parameter] = []
+    rest: list[inspect.Parameter] = []
+    for cls in (cls for cls in function.__mro__[:-1] if "__init__" in vars(cls)):
+        own = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+        named = [p for p in own if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        rest = [p for p in own if p.kind is p.VAR_KEYWORD]
+        optional = [p.replace(default=None, kind=p.KEYWORD_ONLY) for p in named] if found else named
+        found = {p.name: p for p in optional} | found
+        if not rest:
             return found
-    return found
+    return found | {p.name: p for p in rest} if named else found  # the last one keeps what no parent takes, for itself
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -104,8 +105,13 @@ def require_allowed(config: Any) -> None:
 
     A block is a class (a network, a module, a data source, ...) or a model function of torchvision, defined in an allowed
     package itself: neither a module that such a package happens to import (`torch.os`) nor a function that runs or loads
-    code (`torch.hub.load`) passes.
+    code (`torch.hub.load`) passes. Nor does an interpolation, which could become any target; what Tenfold writes has none.
     """
+    for path, text in _strings(config):
+        if "${" in text:
+            raise UserError(
+                f"{path}: {text!r} is refused; expected a value, a run's own config has no interpolations left"
+            )
     for path, node in targets(config):
         target = str(node["_target_"])
         if not _is_block(target):
@@ -113,6 +119,20 @@ def require_allowed(config: Any) -> None:
                 f"{path}._target_: {target!r} is refused; a checkpoint may name classes of {', '.join(sorted(_allowed()))} "
                 "(TENFOLD_ALLOW=package adds your own)"
             )
+
+
+def _strings(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string among a config's keys and values, with its key's path."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            name = f"{path}.{key}" if path else str(key)
+            yield name, str(key)
+            yield from _strings(value, name)
+    elif isinstance(config, (list, tuple)):
+        for index, value in enumerate(config):
+            yield from _strings(value, f"{path}[{index}]")
+    elif isinstance(config, str):
+        yield path, config
 
 
 def _allowed() -> frozenset[str]:

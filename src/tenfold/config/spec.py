@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,10 @@ class DataSpec:
         """Arguments of a network's forward for two samples, of the shape that the data has; random, from a fixed seed."""
         raise NotImplementedError
 
+    def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
+        """The leading dimensions of each network argument that may have any size, by name, for export."""
+        return tuple(("batch",) for _ in self.example_inputs())
+
     def preprocessing(self) -> dict[str, str]:
         """How raw data becomes the network's input, in words, for the metadata of an exported network."""
         raise NotImplementedError
@@ -60,7 +65,8 @@ def spec_from_dict(values: dict[str, Any]) -> DataSpec:
     target = str(arguments.pop("_target_", ""))
     module_name, _, class_name = target.rpartition(".")
     if module_name.split(".")[0] == "tenfold":
-        importlib.import_module(module_name)
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(module_name)
     known = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in _subclasses(DataSpec)}
     if target not in known:
         raise UserError(f"spec: {target!r} is not a known DataSpec; the checkpoint was not written by this version")

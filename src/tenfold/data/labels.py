@@ -47,6 +47,8 @@ def check_fraction(key: str, fraction: float) -> None:
 
 def check_classes(labels: Tensor, class_names: Sequence[str]) -> None:
     """Refuse training labels of a single class; warn, in one line, where the classes are of very unequal size."""
+    if not len(labels):
+        raise UserError("data: the train split is empty, expected at least one sample")
     counts = labels.bincount(minlength=len(class_names))
     largest, smallest = int(counts.argmax()), int(counts.argmin())
     if counts.count_nonzero() < 2:

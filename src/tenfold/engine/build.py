@@ -9,6 +9,8 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from tenfold.config.instantiate import instantiate, resolve, signature_of
@@ -16,7 +18,7 @@ from tenfold.config.spec import DataSpec
 from tenfold.data.base import DataModule
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.module import TenfoldModule
-from tenfold.errors import UserError
+from tenfold.errors import UserError, nearest
 
 #: Keys of the `trainer` group that the engine carries out itself; Lightning's Trainer gets the others.
 STEPPING_KEYS = tuple(inspect.signature(Stepping).parameters)
@@ -59,7 +61,10 @@ def build_trainer(config: Mapping[str, Any], folder: Path) -> L.Trainer:
     metrics = resolve(config["model"]["_target_"]).metrics
     callbacks = [instantiate(monitored(c, metrics)) for c in (config.get("callbacks") or {}).values() if c]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
-    return L.Trainer(**arguments, callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
+    try:
+        return L.Trainer(**arguments, callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"trainer: {error}") from error
 
 
 def monitored(callback: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[str, Any]:
@@ -72,13 +77,20 @@ def monitored(callback: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[s
 
 def _strategy(config: Mapping[str, Any]) -> str:
     """DDP must look for unused parameters when parts take turns (a GAN's generator while its discriminator is updated)."""
-    strategy = config["trainer"].get("strategy", "auto")
+    trainer = config["trainer"]
+    strategy = trainer.get("strategy", "auto")
+    alone = trainer.get("devices", 1) == trainer.get("num_nodes", 1) == 1
+    becomes_ddp = strategy == "ddp" or (strategy == "auto" and not alone)
     takes_turns = len(resolve(config["model"]["_target_"]).optimized) > 1
-    return f"{strategy}_find_unused_parameters_true" if strategy == "ddp" and takes_turns else strategy
+    return "ddp_find_unused_parameters_true" if becomes_ddp and takes_turns else strategy
 
 
 def require_device(trainer: Mapping[str, Any]) -> None:
     accelerator = str(trainer.get("accelerator", "auto"))
+    names = ["auto", "gpu", *AcceleratorRegistry.available_accelerators()]
+    if accelerator not in names:
+        hint = nearest(accelerator, names)
+        raise UserError(f"trainer.accelerator: found {accelerator!r}, expected one of {', '.join(names)}{hint}")
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise UserError(f"trainer.accelerator: {accelerator} was asked for, but this machine shows no GPU; expected cpu or auto")
     devices = trainer.get("devices", 1)

@@ -29,16 +29,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"checkpoint {path}: holds pickled code or is no checkpoint, expected plain types only") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"checkpoint {path}: truncated or damaged, expected a whole checkpoint file") from error
-    if not isinstance(contents, dict) or not isinstance(contents.get("tenfold"), dict):
-        raise UserError(f"checkpoint {path}: not a Tenfold checkpoint (no 'tenfold' entry)")
+    ours = contents.get("tenfold") if isinstance(contents, dict) else None
+    if not isinstance(ours, dict) or not all(isinstance(ours.get(name), dict) for name in ("config", "spec")):
+        raise UserError(f"checkpoint {path}: not a Tenfold checkpoint (no 'tenfold' entry with a config and a spec)")
     return contents
 
 
 def rebuild(checkpoint: dict[str, Any]) -> TenfoldModule:
     """The module that a checkpoint holds, with its weights, in evaluation mode. Needs no training data."""
     ours = checkpoint["tenfold"]
-    require_allowed(ours["config"]["model"])
-    spec: DataSpec = spec_from_dict(ours["spec"])
+    require_allowed(ours["config"].get("model"))
+    try:
+        spec: DataSpec = spec_from_dict(ours["spec"])
+    except TypeError as error:
+        raise UserError(f"checkpoint: its spec is of another version of Tenfold: {error}") from error
     module = build_module(ours["config"], spec)
     load_weights(module, checkpoint)
     return module.eval()

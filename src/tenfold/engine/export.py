@@ -28,7 +28,7 @@ def export_onnx(module: TenfoldModule, path: Path) -> float:
     network, inputs = _network(module)
     temporary = path.with_suffix(".part.onnx")
     try:
-        program = torch.onnx.export(network, inputs, dynamic_shapes=_any_batch(inputs), dynamo=True, verbose=False)
+        program = torch.onnx.export(network, inputs, dynamic_shapes=_free_dimensions(module), dynamo=True, verbose=False)
         assert program is not None
         program.save(str(temporary), external_data=False)
         model = onnx.load(str(temporary))
@@ -52,7 +52,7 @@ def export_torch(module: TenfoldModule, path: Path) -> float:
     """Write the module's network as a torch.export program with any batch size; as `export_onnx`."""
     network, inputs = _network(module)
     warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)  # said of every CPU tensor
-    program = torch.export.export(network, inputs, dynamic_shapes=_any_batch(inputs))
+    program = torch.export.export(network, inputs, dynamic_shapes=_free_dimensions(module))
     difference = _compare(network, program.module(), inputs)
     temporary = path.with_suffix(".part.pt2")
     metadata = {"preprocessing.txt": "\n".join(f"{key}: {text}" for key, text in module.spec.preprocessing().items())}
@@ -68,8 +68,10 @@ def _network(module: TenfoldModule) -> tuple[nn.Module, tuple[Tensor, ...]]:
     return getattr(module, module.exported).cpu().eval(), module.example_inputs()
 
 
-def _any_batch(inputs: tuple[Tensor, ...]) -> tuple[dict[int, Any], ...]:
-    return tuple({0: torch.export.Dim("batch", min=1)} for _ in inputs)
+def _free_dimensions(module: TenfoldModule) -> tuple[dict[int, Any], ...]:
+    """Of the batch any size from 1; of the others (time, ...) whatever sizes the network's own arithmetic allows."""
+    batch, other = torch.export.Dim("batch", min=1), torch.export.Dim.DYNAMIC
+    return tuple({i: batch if i == 0 else other for i, _ in enumerate(names)} for names in module.free_dimensions())
 
 
 def _compare(network: nn.Module, exported: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> float:

@@ -34,7 +34,7 @@ def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     module.prepare(data)
     check_batch(module, data)
     trainer = build_trainer(config, folder)
-    resumed = _resume_from(folder) if resume else None
+    resumed = _resume_from(folder, module) if resume else None
     if config["trainer"].get("compile"):
         for name in module.parts():
             getattr(module, name).compile()  # in place: the checkpoint's names stay as they are
@@ -53,9 +53,9 @@ def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     return 0
 
 
-def _resume_from(folder: Path) -> str:
+def _resume_from(folder: Path, module: TenfoldModule) -> str:
     path = runs.checkpoint_of(folder, "last")
-    load_checkpoint(path)  # a damaged or foreign file is told as such before anything else happens
+    load_weights(module, load_checkpoint(path))  # a damaged or foreign file is told as such before anything else happens
     return str(path)
 
 
@@ -88,7 +88,7 @@ def _floats(trainer: L.Trainer) -> dict[str, float]:
 
 def _quiet(folder: Path) -> None:
     """Lightning's notices go to the run's log, not between the progress bar's lines."""
-    handler = logging.FileHandler(folder / "run.log", encoding="utf-8", delay=True)
+    handler = logging.FileHandler(folder / runs.LOG, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     for old in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:  # of the job before, in a sweep

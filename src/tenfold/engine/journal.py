@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from tenfold.engine.runs import CHECKPOINTS
 from tenfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,11 +91,11 @@ class Journal:
             self._stop(places[int(bad.argmax())])
 
     def _stop(self, place: str) -> None:
-        kept = getattr(self.module.trainer.checkpoint_callback, "last_model_path", "")
+        kept = Path(self.module.trainer.default_root_dir) / CHECKPOINTS / "last.ckpt"
         raise UserError(
             f"loss: not finite at {place}; expected a finite number; "
             f"try a lower optimizer.lr or trainer.gradient_clip_val=1; "
-            + (f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved yet")
+            + (f"the last good checkpoint is {kept}" if kept.is_file() else "no checkpoint had been saved yet")
         )
 
     def batch_done(self, samples: int) -> None:

@@ -60,6 +60,7 @@ class TenfoldModule(L.LightningModule):
         self.config: dict[str, Any] = {}  # the whole run's config in plain types, for the checkpoint
         self.stepping = Stepping()
         self._totals: dict[str, dict[str, Tensor]] = {}
+        self._resumed: dict[str, Any] = {}  # what the checkpoint says that training goes on from
 
     # What a topic implements -----------------------------------------------------------------------------------------
 
@@ -97,6 +98,10 @@ class TenfoldModule(L.LightningModule):
     def parts(self) -> list[str]:
         """The names of the networks that the config describes."""
         return [name for name, _ in self.named_children()]
+
+    def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
+        """The leading dimensions of each of `example_inputs` that may have any size, by name."""
+        return self.spec.free_dimensions()
 
     # One optimizer step ----------------------------------------------------------------------------------------------
 
@@ -281,21 +286,31 @@ class TenfoldModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.journal.check()
         self.config["chosen_micro_batch_size"] = self.accumulation.chosen
+        loader = self.trainer.train_dataloader
         checkpoint["tenfold"] = {
             "config": self.config,
             "spec": self.spec.to_dict(),
             "random": torch.get_rng_state(),
+            "device_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "loader": loader.state_dict() if hasattr(loader, "state_dict") else None,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if "tenfold" in checkpoint:
-            self.config["chosen_micro_batch_size"] = checkpoint["tenfold"]["config"].get("chosen_micro_batch_size")
-            self._random_state = checkpoint["tenfold"]["random"]
+        self._resumed = checkpoint.get("tenfold", {})
+        if "config" in self._resumed:
+            self.config["chosen_micro_batch_size"] = self._resumed["config"].get("chosen_micro_batch_size")
 
     def on_train_start(self) -> None:
+        """A resumed run draws on, from random numbers and from the data, as if it had never stopped."""
         self.journal.start()
-        if (state := getattr(self, "_random_state", None)) is not None:  # a resumed run draws on as if never stopped
-            torch.set_rng_state(state)
+        if self._resumed.get("random") is not None:
+            torch.set_rng_state(self._resumed["random"])
+        if self._resumed.get("device_random") is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._resumed["device_random"], self.device)
+        # Lightning restores a loader only where it was not asked for the number of steps before, as schedules do.
+        if self._resumed.get("loader") is not None:
+            self.trainer.train_dataloader.load_state_dict(self._resumed["loader"])
+        self._resumed = {}
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

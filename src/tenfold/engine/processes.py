@@ -13,23 +13,37 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
+
+_TOLD = ".told"  # made in the run folder by the process that tells of an error
 
 
 def run_in_processes(folder: Path, count: int, resume: bool) -> int:
     """Train the run in `folder` with `count` local processes; the exit code of the first that failed, else 0.
 
-    Ctrl-C reaches the children as it reaches this process; they save and stop by themselves.
+    Ctrl-C reaches the children as it reaches this process, and SIGTERM is passed on; they save and stop by themselves.
     """
     port = _free_port()
     command = [sys.executable, "-m", "tenfold.engine.processes", str(folder), "resume" if resume else "new"]
     children = [subprocess.Popen(command, env=os.environ | _environment(rank, count, port)) for rank in range(count)]
-    ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Set after the children have started, who would inherit that SIGINT is ignored.
+    handlers: dict[int, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: lambda *_: _terminate(children)}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         return _wait(children)
     finally:
-        signal.signal(signal.SIGINT, ignored)
+        _end(children, patience=0)
+        (folder / _TOLD).unlink(missing_ok=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminate(children: list[subprocess.Popen]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
 
 
 def _environment(rank: int, count: int, port: int) -> dict[str, str]:
@@ -46,17 +60,23 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 def _wait(children: list[subprocess.Popen]) -> int:
     """Wait for all; when one fails, end the others, which would wait for it for ever."""
-    while any(child.poll() is None for child in children):
-        failed = [child.returncode for child in children if child.returncode]
-        if failed:
-            _end(children)
-            return failed[0]
+    while None in (codes := [child.poll() for child in children]) and not any(codes):
         time.sleep(0.05)
-    return next((child.returncode for child in children if child.returncode), 0)
+    failed = [code for code in codes if code]
+    _end(children, patience=5)
+    return _exit_code(failed[0]) if failed else 0
 
 
-def _end(children: list[subprocess.Popen]) -> None:
-    deadline = time.monotonic() + 5  # seconds for the others to fail by themselves, with the same message or none
+def _exit_code(returned: int) -> int:
+    """As a shell has it: 128 + n for a process that signal n has ended."""
+    if returned < 0:
+        print(f"tenfold: a process was ended by {signal.Signals(-returned).name}", file=sys.stderr)
+    return returned if returned >= 0 else 128 - returned
+
+
+def _end(children: list[subprocess.Popen], patience: float) -> None:
+    """Give the children `patience` seconds to come to an end by themselves, then kill them."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and any(child.poll() is None for child in children):
         time.sleep(0.05)
     for child in children:
@@ -86,7 +106,16 @@ def _main() -> int:
         config = OmegaConf.load(folder / CONFIG)
         return fit(to_plain(config), folder, resume=mode == "resume")  # type: ignore[arg-type]
     except UserError as error:
-        return complain(error) if os.environ["RANK"] == "0" else EXIT_CODE
+        return complain(error) if _first_to_tell(folder) else EXIT_CODE
+
+
+def _first_to_tell(folder: Path) -> bool:
+    """Whether no other process has told of an error yet; mostly all have the same one, at the same time."""
+    try:
+        (folder / _TOLD).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from tenfold.errors import UserError
 #: Set while a sweep runs: the folder in which its jobs' run folders are made.
 SWEEP_VARIABLE = "TENFOLD_SWEEP"
 
-CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.json", "checkpoints"
+CONFIG, METRICS, CHECKPOINTS, LOG = "config.yaml", "metrics.json", "checkpoints", "run.log"
 
 
 def stamp() -> str:
@@ -42,6 +43,12 @@ def make_folder(parent: Path, name: str | None = None) -> Path:
         raise UserError(f"folder: {parent} cannot be written ({error.strerror}), expected a writable folder") from error
 
 
+def discard_untrained(folder: Path) -> None:
+    """Remove a new run's folder if nothing came of the run: an error before training leaves nothing behind."""
+    if {path.name for path in folder.iterdir()} <= {CONFIG, LOG}:
+        shutil.rmtree(folder)
+
+
 def shared_folder(parent: Path) -> Path:
     """A new folder, the same for all processes that a cluster's launcher (torchrun, SLURM) started for this run.
 
@@ -57,10 +64,11 @@ def shared_folder(parent: Path) -> Path:
         pointer.with_suffix(".tmp").write_text(str(folder), encoding="utf-8")
         os.replace(pointer.with_suffix(".tmp"), pointer)
         return folder
-    deadline = time.monotonic() + 120  # seconds: far more than the ranks' starts lie apart
-    while not pointer.is_file():
+    apart = 120  # seconds: far more than the ranks' starts lie apart
+    started, deadline = time.time(), time.monotonic() + apart
+    while not pointer.is_file() or pointer.stat().st_mtime < started - apart:  # older: left by a launch of the same id
         if time.monotonic() > deadline:
-            raise UserError(f"folder: rank 0 made none under {parent} within 120 s; do all nodes share this folder?")
+            raise UserError(f"folder: rank 0 made none under {parent} within {apart} s; do all nodes share this folder?")
         time.sleep(0.1)
     return Path(pointer.read_text(encoding="utf-8"))
 

@@ -2,11 +2,9 @@ import pytest
 
 from tenfold.data.text.tokenizers import (
     TOKENIZERS,
-    bigrams,
     characters,
     check_tokenizer,
     suited_tokenizer,
-    trigrams,
     words,
 )
 from tenfold.errors import UserError
@@ -23,16 +21,6 @@ def test_characters_split_chinese_and_keep_other_words_whole():
 def test_characters_of_other_scripts_are_words():
     text = "The battery's 3 hours; приятный 좋은 책"
     assert characters(text) == words(text)
-
-
-def test_trigrams_follow_the_bigrams_they_extend():
-    assert trigrams("很好看") == ["很", "很 好", "很 好 看", "好", "好 看", "看"]
-    assert trigrams("好看") == ["好", "好 看", "看"]
-
-
-def test_bigrams_stand_between_the_characters():
-    assert bigrams("很好看") == ["很", "很 好", "好", "好 看", "看"]
-    assert bigrams("好") == ["好"]
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -54,5 +42,5 @@ def test_auto_goes_by_the_script_of_most_letters(texts, expected):
 
 
 def test_unknown_tokenizer_is_refused_with_the_nearest_name():
-    with pytest.raises(UserError, match=r"data.tokenizer: found 'bigram'.*did you mean 'bigrams'"):
-        check_tokenizer("bigram")
+    with pytest.raises(UserError, match=r"data.tokenizer: found 'character'.*did you mean 'characters'"):
+        check_tokenizer("character")

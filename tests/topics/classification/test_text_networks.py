@@ -6,7 +6,8 @@ from tenfold.errors import UserError
 from tenfold.topics.classification.text_networks import BagOfEmbeddings, TextCNN, TextRNN
 
 VARIANTS = [
-    (BagOfEmbeddings, {}),
+    (BagOfEmbeddings, {"order": 1}),
+    (BagOfEmbeddings, {"order": 3, "buckets": 500}),
     (TextCNN, {}),
     (TextCNN, {"kernel_sizes": (2, 5)}),
     (TextRNN, {}),
@@ -88,10 +89,30 @@ def test_recurrence_reads_the_order_both_ways():
     assert not torch.allclose(forwards, backwards)
 
 
-def test_bag_is_the_sum_of_the_embeddings_over_the_root_of_their_number():
-    network = BagOfEmbeddings(vocab_size=5, num_classes=2, embedding_dim=3).eval()
+def test_bag_of_order_one_is_the_sum_over_the_root_of_the_number():
+    network = BagOfEmbeddings(vocab_size=5, num_classes=2, embedding_dim=3, order=1).eval()
     pooled = network.embedding.weight[[2, 4, 4]].sum(0) / 3**0.5
     torch.testing.assert_close(network(torch.tensor([[2, 4, 4, 0]]))[0], network.head[1](pooled))
+
+
+def test_ngrams_are_those_of_the_text_and_tell_order():
+    network = BagOfEmbeddings(vocab_size=50, num_classes=2, order=3, buckets=1_000_003)
+    first, second = network._ngrams(torch.tensor([[3, 4, 5, 3, 4], [5, 4, 3, 0, 0]]))
+    single, pairs, triples = first.view(3, 5)
+    assert single.tolist() == [3, 4, 5, 3, 4]
+    assert pairs[0] == pairs[3]
+    assert pairs[4] == 0  # a pair would reach beyond the end
+    assert (triples == 0).tolist() == [False, False, False, True, True]
+    assert len({*pairs[:3].tolist(), *triples[:3].tolist()}) == 6
+    assert (second != 0).sum() == 3 + 2 + 1
+    assert not set(second.view(3, 5)[1:].flatten().tolist()) & set(first.view(3, 5)[1:, :3].flatten().tolist())
+
+
+def test_ngrams_spread_evenly_over_the_buckets():
+    network = BagOfEmbeddings(vocab_size=300, num_classes=2, order=2, buckets=1024)
+    pairs = torch.cartesian_prod(torch.arange(1, 300), torch.arange(1, 300))
+    counts = (network._ngrams(pairs).view(-1, 2, 2)[:, 1, 0] - 300).bincount(minlength=1024).double()
+    assert counts.var() < 2 * counts.mean()  # a Poisson count has a variance equal to its mean
 
 
 def test_unknown_cell_is_refused():

@@ -3,6 +3,7 @@
 import torch
 
 from tenfold.topics.sequence_labeling.lexicon import Lexicon, shape_of
+from tenfold.topics.sequence_labeling.markov_tagger import MarkovTagger
 
 NOUN, VERB, NAME, NUMBER = range(4)
 WORDS = [("walking", VERB), ("talking", VERB), ("nation", NOUN), ("station", NOUN), ("Berlin", NAME), ("1998", NUMBER)]
@@ -47,3 +48,10 @@ def test_shapes() -> None:
     assert [shape_of(word) for word in ("a1", "NATO", "Nato", "I", "nato", "...", "")] == [
         "digits", "capitals", "capital", "capital", "other", "signs", "signs",
     ]  # fmt: skip
+
+
+def test_the_tagger_uses_neighbours_where_a_word_does_not_tell() -> None:
+    sentences = [["the", "run"], ["we", "run"], ["the", "walk"], ["we", "walk"], ["the", "run"], ["we", "sit"]]
+    tags = [["D", "N"], ["P", "V"], ["D", "N"], ["P", "V"], ["D", "N"], ["P", "V"]]
+    tagger = MarkovTagger(sentences, tags)
+    assert tagger.tag([["we", "run"], ["the", "zzz"], [], ["the", "run"]]) == [["P", "V"], ["D", "N"], [], ["D", "N"]]

@@ -4,12 +4,13 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenfold.topics.sequence_labeling.schemes import SCHEMES, constraints, convert, detect, encode, violations
 from tenfold.topics.sequence_labeling.spans import Score, Span, SpanCounts, extract, extract_strict
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TAGS = ["O", *(f"{prefix}-{kind}" for prefix in "BIES" for kind in ("A", "B"))]
 
 # The rules that the CoNLL-2000 script conlleval publishes, as tables of (previous, current) prefixes.
@@ -30,6 +31,7 @@ def by_the_tables(tags: list[str]) -> list[Span]:
     return [span for span in spans if span.start < span.stop]
 
 
+@unhurried
 @given(st.lists(st.sampled_from(TAGS), max_size=8))
 def test_extract_follows_the_published_rules(tags: list[str]) -> None:
     assert extract(tags) == by_the_tables(tags)
@@ -74,6 +76,7 @@ def sentences(draw: st.DrawFn) -> tuple[int, list[Span]]:
     return length, spans
 
 
+@unhurried
 @given(sentences(), st.sampled_from(SCHEMES), st.sampled_from(SCHEMES))
 def test_conversion_keeps_every_span(sentence: tuple[int, list[Span]], source: str, target: str) -> None:
     length, spans = sentence
@@ -85,6 +88,7 @@ def test_conversion_keeps_every_span(sentence: tuple[int, list[Span]], source: s
         assert extract_strict(tags, source) == spans
 
 
+@unhurried
 @given(st.lists(st.sampled_from(TAGS), max_size=8), st.sampled_from(SCHEMES))
 def test_repair_gives_legal_tags_and_leaves_legal_ones_alone(tags: list[str], scheme: str) -> None:
     repaired = convert(tags, scheme)
@@ -95,9 +99,9 @@ def test_repair_gives_legal_tags_and_leaves_legal_ones_alone(tags: list[str], sc
 
 
 def test_violations_name_positions() -> None:
-    assert violations("O I-A I-A B-B I-A".split(), "iob2") == [1, 4]
-    assert violations("B-A O S-A B-A".split(), "bioes") == [1, 4]
-    assert violations("B-A I-A B-A B-B".split(), "iob1") == [0, 3]
+    assert violations(["O", "I-A", "I-A", "B-B", "I-A"], "iob2") == [1, 4]
+    assert violations(["B-A", "O", "S-A", "B-A"], "bioes") == [1, 4]
+    assert violations(["B-A", "I-A", "B-A", "B-B"], "iob1") == [0, 3]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -111,12 +115,12 @@ def test_constraints_allow_what_has_no_violation(scheme: str) -> None:
 
 
 def test_detection() -> None:
-    assert detect(["I-A I-A O I-B B-B".split()]) == "iob1"
-    assert detect(["I-A I-A O B-B".split()]) == "iob2"
-    assert detect(["O B-A E-A".split(), ["O"]]) == "bioes"
-    assert detect(["B M E S".split()]) == "bioes"
-    assert detect(["NN VB O".split()]) is None
-    assert detect(["O O".split(), []]) is None
+    assert detect([["I-A", "I-A", "O", "I-B", "B-B"]]) == "iob1"
+    assert detect([["I-A", "I-A", "O", "B-B"]]) == "iob2"
+    assert detect([["O", "B-A", "E-A"], ["O"]]) == "bioes"
+    assert detect([["B", "M", "E", "S"]]) == "bioes"
+    assert detect([["NN", "VB", "O"]]) is None
+    assert detect([["O", "O"], []]) is None
 
 
 def test_the_published_conlleval_example() -> None:

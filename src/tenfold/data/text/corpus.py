@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from tenfold.errors import UserError, nearest
 
 SENTENCE_END = -1
 _BATCH = 200_000  # tokens that are held before they are written
+_LINE = 1 << 20  # bytes of a line that are read at once
 _VERSION = 1
 
 Sentences = Callable[[], Iterator[list[str]]]
@@ -26,26 +28,16 @@ Sentences = Callable[[], Iterator[list[str]]]
 
 @dataclass(frozen=True)
 class Corpus:
-    """Words from the most frequent down, their counts, and all text as word indices with `SENTENCE_END` after each sentence.
+    """Words from the most frequent down, their counts, and all text as word indices with `SENTENCE_END` after each
+    sentence.
 
-    `tokens` is mapped from its file, read only: it takes no memory that cannot be given back. Words below the vocabulary's minimum
-    count are left out of it.
+    `tokens` is mapped from its file, read only: it takes no memory that cannot be given back. Words below the
+    vocabulary's minimum count are left out of it.
     """
 
     words: tuple[str, ...]
     counts: NDArray[np.int64]
     tokens: NDArray[np.int32]
-
-    def chunks(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.int32]]:
-        """Consecutive stretches of at most `size` tokens, ending with a sentence where one ends in their last half."""
-        stop = len(self.tokens) if stop is None else stop
-        while start < stop:
-            part = self.tokens[start : min(start + size, stop)]
-            if start + len(part) < stop:
-                ends = np.flatnonzero(part[len(part) // 2 :] == SENTENCE_END)
-                part = part[: len(part) // 2 + ends[-1] + 1] if len(ends) else part
-            yield part
-            start += len(part)
 
 
 def find_texts(path: Path) -> list[Path]:
@@ -62,14 +54,20 @@ def find_texts(path: Path) -> list[Path]:
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Lines of a file, unpacked where it is gzipped. Raises `UserError` on a binary file, naming the line."""
+    """Lines of a file, unpacked where it is gzipped; a very long line comes in pieces of about a MB, cut at spaces.
+
+    Raises `UserError` on a binary file, naming the line.
+    """
+    number = 0
     try:
         with path.open("rb") as probe:
             packed = probe.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in _pieces(file):
                 if b"\0" in line:
-                    raise UserError(f"{path} line {number}: has a zero byte, expected a text file (UTF-8), plain or gzipped")
+                    raise UserError(
+                        f"{path} line {number}: has a zero byte, expected a text file (UTF-8), plain or gzipped"
+                    )
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} line {number}: byte {error.start + 1} is not UTF-8; is this a text file?") from None
@@ -77,6 +75,24 @@ def text_lines(path: Path) -> Iterator[str]:
         raise UserError(f"{path}: not a whole gzip file ({error})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _pieces(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    number, rest = 1, b""
+    while piece := file.readline(_LINE):
+        line, rest = rest + piece, b""
+        if not piece.endswith(b"\n") and len(piece) == _LINE:
+            cut = max(line.rfind(b" "), 0) or _last_character(line)
+            line, rest = line[:cut], line[cut:]
+        yield number, line
+        number += piece.endswith(b"\n")
+    if rest:
+        yield number, rest
+
+
+def _last_character(line: bytes) -> int:
+    """Where the last character of UTF-8 text begins."""
+    return next((at for at in range(len(line) - 1, 0, -1) if line[at] & 0xC0 != 0x80), len(line))
 
 
 def checksum(path: Path) -> str:
@@ -128,13 +144,16 @@ class _Writer:
             self._prune()
 
     def _prune(self) -> None:
-        """Forget words seen too seldom so far, as word2vec does when its table is full; should they come again they start from 0."""
+        """Forget words seen too seldom so far, as word2vec does when its table is full; should they come again they
+        start from 0."""
         self.pruned_below += 1
         for word in [word for word, index in self.index.items() if self.counts[index] <= self.pruned_below]:
             del self.index[word]
 
 
-def build_corpus(sentences: Iterable[list[str]], folder: Path, min_count: int = 5, max_words: int = 5_000_000) -> Corpus:
+def build_corpus(
+    sentences: Iterable[list[str]], folder: Path, min_count: int = 5, max_words: int = 5_000_000
+) -> Corpus:
     """Count and encode `sentences` in one pass, and write the result to `folder`, whole or not at all.
 
     Memory: about 120 bytes for each of at most `max_words` distinct words, and a few MB; the text itself is never held.
@@ -153,20 +172,26 @@ def build_corpus(sentences: Iterable[list[str]], folder: Path, min_count: int = 
         (partial / "vocabulary.tsv").write_text("".join(lines), encoding="utf-8")
         sums = {file: checksum(partial / file) for file in ("tokens.bin", "vocabulary.tsv")}
         (partial / "checksums.json").write_text(json.dumps(sums))
-        if not folder.exists():
+        try:
             os.replace(partial, folder)
+        except OSError:  # another process has built the same corpus meanwhile
+            if not folder.exists():
+                raise
     return load_corpus(folder)
 
 
 def _vocabulary(writer: _Writer, min_count: int) -> tuple[list[str], NDArray[np.int64], NDArray[np.int32]]:
-    """Words by falling count (ties in order of appearance), their counts, and each provisional index's final one or -2."""
+    """Words by falling count (ties in order of appearance), their counts, and each provisional index's final one or
+    -2."""
     if not writer.index:
         raise UserError("data: the corpus is empty, expected at least one word")
     names, places = list(writer.index), np.fromiter(writer.index.values(), np.int64, len(writer.index))
     counts = writer.counts[places]
     order = np.argsort(-counts, kind="stable")[: int((counts >= min_count).sum())]
     if not len(order):
-        raise UserError(f"data.min_count: found {min_count}, but the most frequent word occurs {counts.max()} times; expected less")
+        raise UserError(
+            f"data.min_count: found {min_count}, but the most frequent word occurs {counts.max()} times; expected less"
+        )
     final = np.full(writer.index.next + 1, -2, np.int32)
     final[places[order]] = np.arange(len(order))
     final[SENTENCE_END] = SENTENCE_END
@@ -185,7 +210,9 @@ def load_corpus(folder: Path) -> Corpus:
     """A corpus that `build_corpus` wrote; raises `UserError` where a file does not have its checksum."""
     for name, digest in json.loads((folder / "checksums.json").read_text()).items():
         if not (folder / name).is_file() or checksum(folder / name) != digest:
-            raise UserError(f"{folder / name}: does not have its checksum; delete the folder and the corpus is built again")
+            raise UserError(
+                f"{folder / name}: does not have its checksum; delete the folder and the corpus is built again"
+            )
     with (folder / "vocabulary.tsv").open(encoding="utf-8", newline="\n") as file:
         pairs = [line.rstrip("\n").rsplit("\t", 1) for line in file]
     counts = np.array([int(count) for _, count in pairs])
@@ -212,7 +239,8 @@ class Recipe:
 def cached_corpus(
     source: str, files: Sequence[Path], sentences: Sentences, min_count: int = 5, max_words: int = 5_000_000
 ) -> Corpus:
-    """The corpus of `sentences()`, built once and kept under the checksums of its `files` and `source` (how they are read)."""
+    """The corpus of `sentences()`, built once and kept under the checksums of its `files` and `source` (how they are
+    read)."""
     recipe = Recipe(source, min_count, max_words, tuple(checksum(file) for file in files))
     key = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()[:24]
     folder = cache_folder() / "corpora" / key

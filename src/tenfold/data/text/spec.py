@@ -63,6 +63,9 @@ class TextSpec(DataSpec):
             torch.randint(Vocabulary.unknown_idx, len(self.tokens), (2, min(self.max_length, 32)), generator=generator),
         )
 
+    def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
+        return (("batch", "time"),)
+
     def preprocessing(self) -> dict[str, str]:
         return {
             "input": "token indices [batch, time] of int64, one text a row, filled up with padding_idx",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from operator import add
 from typing import Literal
 
 from tenfold.errors import UserError, nearest
@@ -26,34 +25,8 @@ def characters(text: str) -> list[str]:
     return _CHARACTER.findall(text.lower())
 
 
-def bigrams(text: str) -> list[str]:
-    """Each token of `characters`, then its pair with the next: most Chinese words are of two characters."""
-    return _ngrams(characters(text), 2)
-
-
-def trigrams(text: str) -> list[str]:
-    """Each token of `characters`, then its pair with the next, then its triple with the next two."""
-    return _ngrams(characters(text), 3)
-
-
-def _ngrams(tokens: list[str], order: int) -> list[str]:
-    """In the order in which they start, so that to cut the list short is to cut the text short."""
-    grams = [""] * (order * len(tokens))
-    grams[::order] = longest = tokens
-    spaced = [f"{token} " for token in tokens]
-    for length in range(1, order):
-        longest = list(map(add, spaced, longest[1:]))
-        grams[length::order] = longest + [""] * (len(tokens) - len(longest))
-    return list(filter(None, grams))
-
-
-TokenizerName = Literal["auto", "words", "characters", "bigrams", "trigrams"]
-TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
-    "words": words,
-    "characters": characters,
-    "bigrams": bigrams,
-    "trigrams": trigrams,
-}
+TokenizerName = Literal["auto", "words", "characters"]
+TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"words": words, "characters": characters}
 
 
 def check_tokenizer(name: str) -> None:

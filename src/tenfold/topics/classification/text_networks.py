@@ -11,18 +11,20 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tenfold.errors import UserError
 
 
 class BagOfEmbeddings(nn.Module):
-    r"""The sum of the embeddings over the root of their number, then a linear map,
+    r"""The sum of the embeddings of all n-grams over the root of their number, then a linear map.
 
-    .. math:: z = W \frac{1}{\sqrt{T}} \sum_t e_{x_t} + b,
+    .. math:: z = W \frac{1}{\sqrt{N}} \sum_{n \le \text{order}} \sum_t e_{x_t \ldots x_{t+n-1}} + b
 
-    so that a long text, which holds more evidence, is judged with more confidence than by a mean.
-    Order counts only in so far as the tokens are n-grams: fastText's classifier (arXiv:1607.01759). In training, each
-    token is left out of the sum with probability `token_dropout`, as in deep averaging networks (Iyyer et al., 2015).
+    Single tokens have an embedding each; longer n-grams share `buckets` of them by a hash, as in fastText
+    (arXiv:1607.01759), so that they need no vocabulary. The root lets a long text, which holds more evidence, be judged
+    with more confidence than a mean would. In training, each n-gram is left out with probability `ngram_dropout`, as
+    words are in deep averaging networks (Iyyer et al., 2015).
     """
 
     def __init__(
@@ -31,20 +33,34 @@ class BagOfEmbeddings(nn.Module):
         num_classes: int,
         padding_idx: int = 0,
         embedding_dim: int = 16,
-        token_dropout: float = 0.5,
+        order: int = 3,
+        buckets: int = 262_144,
+        ngram_dropout: float = 0.5,
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        self.padding_idx = padding_idx
-        # Nearly zero at first: what a rare token says then comes from the few texts it was seen in, not from chance.
-        self.embedding = _embedding(vocab_size, embedding_dim, padding_idx, deviation=0.01)
-        self.token_dropout = nn.Dropout(token_dropout)
+        self.vocab_size, self.padding_idx, self.order, self.buckets = vocab_size, padding_idx, order, buckets
+        # Nearly zero at first: what a rare n-gram says then comes from the few texts it was seen in, not from chance.
+        rows = vocab_size + (buckets if order > 1 else 0)
+        self.embedding = _embedding(rows, embedding_dim, padding_idx, deviation=0.01)
+        self.ngram_dropout = nn.Dropout(ngram_dropout)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding_dim, num_classes))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        embedded = self.embedding(tokens)
-        kept = self.token_dropout((tokens != self.padding_idx).to(embedded.dtype)).unsqueeze(1)
+        ngrams = self._ngrams(tokens)
+        embedded = self.embedding(ngrams)
+        kept = self.ngram_dropout((ngrams != self.padding_idx).to(embedded.dtype)).unsqueeze(1)
         return self.head((kept @ embedded).squeeze(1) / kept.sum(2).clamp(min=1).sqrt())
+
+    def _ngrams(self, tokens: Tensor) -> Tensor:
+        """Rows of the embedding `[batch, order * time]`; padding for n-grams that would reach beyond the text."""
+        columns, code, following = [tokens], _hash(tokens), tokens
+        for _ in range(1, self.order):
+            following = functional.pad(following[:, 1:], (0, 1), value=self.padding_idx)
+            code = _hash(code + following)
+            bucket = self.vocab_size + code % self.buckets
+            columns.append(torch.where(following != self.padding_idx, bucket, self.padding_idx))
+        return torch.cat(columns, dim=1)
 
 
 class TextCNN(nn.Module):
@@ -123,6 +139,11 @@ class TextRNN(nn.Module):
 
 
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+
+
+def _hash(codes: Tensor) -> Tensor:
+    """Lehmer's generator: numbers below 2³¹, scattered; the product stays within int64, and ONNX has the operators."""
+    return codes * 1_566_083_941 % (2**31 - 1)
 
 
 def _embedding(vocab_size: int, embedding_dim: int, padding_idx: int, deviation: float = 0.1) -> nn.Embedding:

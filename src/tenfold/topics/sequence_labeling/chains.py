@@ -1,15 +1,16 @@
-"""Sum–product over linear chains: log-partition, marginals and expected transitions, for the CRF and the HMM.
+r"""Sum–product over linear chains: log-partition, marginals and expected transitions, for the CRF and the HMM.
 
-A chain over valid positions $t = 1..T$ with tags $y_t$ out of $K$ has the score
+A chain over valid positions :math:`t = 1..T` with tags :math:`y_t` out of `K` has the score
 
-$$s(y) = a_{y_1} + \\sum_t e_{t, y_t} + \\sum_{t>1} A_{y_{t-1}, y_t} + z_{y_T}$$
+.. math:: s(y) = a_{y_1} + \sum_t e_{t, y_t} + \sum_{t>1} A_{y_{t-1}, y_t} + z_{y_T}
 
-The backward recursion is the forward recursion on the reversed sequence with $A^T$, so both run as one batched
+The backward recursion is the forward recursion on the reversed sequence with :math:`A^T`, so both run as one batched
 product a step. They run on scaled probabilities rather than on logarithms (Rabiner 1989, section V.A): a matrix
-product then takes the place of a log-sum-exp over $K^2$ terms. Sequences in which the number for a possible path
+product then takes the place of a log-sum-exp over :math:`K^2` terms. Sequences in which the number for a possible path
 falls below what the type can hold are done again on logarithms.
 
-All functions take `start` $a$ [tags], `transitions` $A$ [from, to] and `end` $z$ [tags]; minus infinity forbids.
+All functions take scores to start with a tag, to go from one to another, and to end: `start` [tags], `transitions`
+[from, to] and `end` [tags]. Minus infinity forbids.
 """
 
 import math
@@ -52,7 +53,7 @@ def expectations_in(
 def path_score(
     place: Layout, emissions: Tensor, tags: Tensor, start: Tensor, transitions: Tensor, end: Tensor
 ) -> Tensor:
-    """$s(y)$ [batch] of `tags` [time, batch], laid out by `place` with zeros past each end."""
+    """:math:`s(y)` [batch] of `tags` [time, batch], laid out by `place` with zeros past each end."""
     own = emissions.flatten(0, 1)[place.positions, tags].where(place.valid, 0).sum(0)
     moves = transitions[tags[:-1], tags[1:]].where(place.valid[1:], 0).sum(0)
     return own + moves + (start[tags[0]] + end[place.last(tags)]).where(place.valid[0], 0)
@@ -83,7 +84,9 @@ def _scaled(
     exact = ((overlap > 1e9 * _tiny(overlap)) | ~valid).all(0).squeeze(-1)
     if not _is_dense(start, transitions, end):
         allowed = torch.stack([start, end]), torch.stack([transitions, transitions.t()])
-        exact &= ~_underflows(states, scales, place.gather_both(emissions), place.valid, *(a > -math.inf for a in allowed))
+        exact &= ~_underflows(
+            states, scales, place.gather_both(emissions), place.valid, *(a > -math.inf for a in allowed)
+        )
 
     share = overlap.reciprocal_().where(valid, 0)
     pairs = steps * torch.bmm(forward[:-1].permute(1, 2, 0), (backward * share)[1:].transpose(0, 1))
@@ -93,10 +96,11 @@ def _scaled(
 
 
 def _scan(states: Tensor, first: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Run $x_t = f_t \\odot u_t / c_t$, $u_t = x_{t-1} M$, in both directions.
+    r"""Run :math:`x_t = f_t \odot u_t / c_t`, :math:`u_t = x_{t-1} M`, in both directions.
 
-    `states` [2, time, batch, tags] hold the factors $f$ and become $x$; `first` [2, tags] is $u_1$, `steps` [2, from, to]
-    is $M$. Returns $u$, shaped as the states, and the scales $c$ [2, time, batch, 1]: now and then, the largest state.
+    `states` [2, time, batch, tags] hold the factors `f` and become `x`; `first` [2, tags] is :math:`u_1`, `steps`
+    [2, from, to] is `M`. Returns `u`, shaped as the states, and the scales `c` [2, time, batch, 1]: now and
+    then the largest state, else one.
     """
     before = torch.empty_like(states)
     scales = states.new_ones(*states.shape[:3], 1)

@@ -12,10 +12,11 @@ from tenfold.topics.sequence_labeling.schemes import Constraints
 
 
 class CRF(nn.Module):
-    """Scores of tag sequences, given `emissions` [batch, length, tags] and an optional boolean `mask` [batch, length].
+    r"""Scores of tag sequences, given `emissions` [batch, length, tags] and an optional boolean `mask` [batch, length].
 
-    $$\\log p(y \\mid e) = s(y) - \\log Z, \\quad
-    s(y) = a_{y_1} + \\sum_t e_{t, y_t} + \\sum_{t>1} A_{y_{t-1}, y_t} + z_{y_T}$$
+    .. math::
+        \log p(y \mid e) = s(y) - \log Z, \quad
+        s(y) = a_{y_1} + \sum_t e_{t, y_t} + \sum_{t>1} A_{y_{t-1}, y_t} + z_{y_T}
 
     The mask may have any form: the chain joins over holes, as between the first pieces of words. What lies under it
     is never read. All is worked out in float32 at least, whatever autocast says. `constraints` forbid steps for good,
@@ -32,7 +33,7 @@ class CRF(nn.Module):
         self.constrained = constraints is not None
 
     def forward(self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Negative log-likelihood $\\log Z - s(y)$ of `tags` [batch, length], one a sequence: [batch].
+        r"""Negative log-likelihood :math:`\log Z - s(y)` of `tags` [batch, length], one a sequence: [batch].
 
         Tags that are masked may be anything. An empty sequence costs nothing.
         """
@@ -41,19 +42,19 @@ class CRF(nn.Module):
             return ChainSum.apply(emissions, mask, tags, *self.scores(emissions.dtype))
 
     def log_partition(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
-        """$\\log Z$ [batch]."""
+        r""":math:`\log Z` [batch]."""
         with torch.autocast(emissions.device.type, enabled=False):
             emissions, mask = _prepare(emissions, mask)
             return ChainSum.apply(emissions, mask, None, *self.scores(emissions.dtype))
 
     @torch.no_grad()
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
-        """$p(y_t = k)$ [batch, length, tags], zero where masked; carries no gradient."""
+        """:math:`p(y_t = k)` [batch, length, tags], zero where masked; carries no gradient."""
         return self._expectations(*_prepare(emissions, mask))[1]
 
     @torch.no_grad()
     def entropy(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Entropy over tag sequences in nats [batch], $\\log Z - \\mathrm{E}[s(y)]$; carries no gradient."""
+        r"""Entropy over tag sequences in nats [batch], :math:`\log Z - \mathrm{E}[s(y)]`; carries no gradient."""
         emissions, mask = _prepare(emissions, mask)
         log_partition, marginals, pairs = self._expectations(emissions, mask)
         start, transitions, end = (scores.nan_to_num(neginf=0) for scores in self.scores(emissions.dtype))
@@ -72,7 +73,8 @@ class CRF(nn.Module):
         """The `n` most probable sequences [batch, n, length] and their log-probabilities [batch, n], best first."""
         emissions, mask = _prepare(emissions, mask)
         paths, scores = viterbi.n_best_paths(emissions, n, mask, *self.scores(emissions.dtype))
-        return paths, scores - self.log_partition(emissions, mask).unsqueeze(1)
+        log_partition = self.log_partition(emissions, mask).unsqueeze(1)
+        return paths, torch.where(scores.isinf(), scores, scores - log_partition)
 
     def scores(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Start [tags], transitions [from, to] and end [tags], minus infinity where forbidden."""
@@ -92,10 +94,10 @@ class CRF(nn.Module):
 
 
 class ChainSum(torch.autograd.Function):
-    """$\\log Z$, or $\\log Z - s(y)$ where tags are given, with the gradient that forward–backward has counted already.
+    r""":math:`\log Z`, or :math:`\log Z - s(y)` where tags are given; its gradient is what was counted on the way.
 
-    $\\partial \\log Z / \\partial e_{t,k} = p(y_t = k)$ and
-    $\\partial \\log Z / \\partial A_{ij} = \\sum_t p(y_{t-1} = i, y_t = j)$; the path's own counts are taken off.
+    :math:`\partial \log Z / \partial e_{t,k} = p(y_t = k)` and
+    :math:`\partial \log Z / \partial A_{ij} = \sum_t p(y_{t-1} = i, y_t = j)`; the path's own counts are taken off.
     """
 
     @staticmethod

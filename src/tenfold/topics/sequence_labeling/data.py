@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -36,7 +36,7 @@ class Sentence(NamedTuple):
 
 
 class TaggedBatch(NamedTuple):
-    """Indices `[batch, time, width]` as `TaggingSpec.encode` gives them, and tags `[batch, time]`, `NO_TAG` on padding."""
+    """Indices `[batch, time, width]` of `TaggingSpec.encode`, and tags `[batch, time]`, `NO_TAG` on padding."""
 
     inputs: Tensor
     tags: Tensor
@@ -67,8 +67,9 @@ class TaggedSentences:
 class TaggingData(DataModule):
     """Sentences with tags in three splits. Every vocabulary is that of the training split.
 
-    A subclass implements `read_sentences()`. Tags of spans, in whatever of IOB1, IOB2 and BIOES they come, are converted to
-    `scheme`; steps that their own scheme forbids are repaired by conlleval's reading and counted, or refused.
+    A subclass implements `read_sentences()`. Tags of spans, in whatever of IOB1, IOB2 and BIOES they come, are
+    converted to `scheme`; steps that their own scheme forbids are repaired by conlleval's reading and counted, or
+    refused.
 
     scheme: iob2 or bioes; null: the tags are plain labels, and stay as they are.
     illegal: repair, or refuse.
@@ -96,7 +97,9 @@ class TaggingData(DataModule):
             if value not in known:
                 raise UserError(f"data.{key}: found {value!r}, expected {' or '.join(known)}{nearest(value, known)}")
         if scheme is not None and scheme not in SCHEMES[1:]:
-            raise UserError(f"data.scheme: found {scheme!r}, expected iob2, bioes or null{nearest(scheme, SCHEMES[1:])}")
+            raise UserError(
+                f"data.scheme: found {scheme!r}, expected iob2, bioes or null{nearest(scheme, SCHEMES[1:])}"
+            )
         self.unit, self.scheme, self.illegal, self.tokenizer = unit, scheme, illegal, tokenizer
         self.min_count, self.max_characters = min_count, max_characters
 
@@ -110,7 +113,9 @@ class TaggingData(DataModule):
             written = detect([sentence.tags for sentence in self.sentences["train"]])
             if written is None:
                 found = next((tag for s in self.sentences["train"] for tag in s.tags if tag != OUTSIDE), OUTSIDE)
-                raise UserError(f"data.scheme: the tags mark no spans (found {found!r}), expected null for plain labels")
+                raise UserError(
+                    f"data.scheme: the tags mark no spans (found {found!r}), expected null for plain labels"
+                )
             self.sentences = {split: self._converted(part, written) for split, part in self.sentences.items()}
         self.spec = self._build_spec(self.sentences["train"])
         self.splits = {split: TaggedSentences(part, self.spec) for split, part in self.sentences.items()}
@@ -122,7 +127,7 @@ class TaggingData(DataModule):
             at = min(positions[0], len(sentence.tags) - 1)
             raise UserError(
                 f"data.illegal: {sentence.tags[at]} at {sentence.tokens[at]!r} breaks {written} in "
-                f"{' '.join(sentence.tokens)[:60]!r} (and {len(wrong) - 1} more sentences); expected legal tags, or repair"
+                f"{' '.join(sentence.tokens)[:60]!r} (and {len(wrong) - 1} more sentences); expected repair"
             )
         if wrong:
             log.warning("data: %d sentences with tags that %s forbids were repaired", len(wrong), written)
@@ -148,7 +153,7 @@ class TaggingData(DataModule):
         )
 
     def _all_tags(self, seen: set[str]) -> tuple[str, ...]:
-        """The training tags in order; for spans, every prefix with every type, so that each kind of span can be told."""
+        """The training tags in order; for spans, every prefix with every type, so that any span can be told."""
         if self.scheme is None:
             return tuple(sorted(seen))
         prefixes = "BI" if self.scheme == "iob2" else "BIES"
@@ -243,7 +248,8 @@ class PeopleDaily(TaggingData):
         test, val = (round(fraction * len(order)) for fraction in (self.test_fraction, self.val_fraction))
         parts = {"test": order[:test], "val": order[test : test + val], "train": order[test + val :]}
         return {
-            split: [TASKS[self.task](words) for i in sorted(part) for words in documents[i]] for split, part in parts.items()
+            split: [TASKS[self.task](words) for i in sorted(part) for words in documents[i]]
+            for split, part in parts.items()
         }
 
 

@@ -21,7 +21,7 @@ class Counts(NamedTuple):
 
 
 class HMM(nn.Module):
-    """$p(x, y) = \\pi_{y_1} \\prod_t B_{x_t, y_t} \\prod_{t>1} A_{y_{t-1}, y_t}$, held as logarithms.
+    r""":math:`p(x, y) = \pi_{y_1} \prod_t B_{x_t, y_t} \prod_{t>1} A_{y_{t-1}, y_t}`, held as logarithms.
 
     `symbols` [batch, length] are below `num_symbols` wherever `mask` [batch, length] is true. Parameters begin
     random, near to uniform: with exactly uniform ones, expectation–maximisation has no direction to go.
@@ -38,11 +38,11 @@ class HMM(nn.Module):
         self.maximise(Counts(*(1 + torch.rand_like(buffer) for buffer in self.buffers())))
 
     def log_likelihood(self, symbols: Tensor, mask: Tensor) -> Tensor:
-        """$\\log p(x)$ [batch]."""
+        r""":math:`\log p(x)` [batch]."""
         return chains.expectations(*self._chain(symbols, mask))[0]
 
     def marginals(self, symbols: Tensor, mask: Tensor) -> Tensor:
-        """$p(y_t \\mid x)$ [batch, length, tags], zero where masked."""
+        r""":math:`p(y_t \mid x)` [batch, length, tags], zero where masked."""
         return chains.expectations(*self._chain(symbols, mask))[1]
 
     def decode(self, symbols: Tensor, mask: Tensor) -> Tensor:
@@ -54,7 +54,9 @@ class HMM(nn.Module):
         ones = nn.functional.one_hot(tags.where(mask, 0), len(self.start)).to(self.start) * mask.unsqueeze(-1)
         place = chains.Layout.of(mask)
         laid = place.gather(ones) * place.valid.unsqueeze(-1)
-        return Counts(laid[0].sum(0), torch.einsum("tbi,tbj->ij", laid[:-1], laid[1:]), self._emitted(symbols, ones, mask))
+        return Counts(
+            laid[0].sum(0), torch.einsum("tbi,tbj->ij", laid[:-1], laid[1:]), self._emitted(symbols, ones, mask)
+        )
 
     def expect(self, symbols: Tensor, mask: Tensor) -> tuple[Tensor, Counts]:
         """The E step: log-likelihood of the batch and its expected counts."""
@@ -77,7 +79,7 @@ class HMM(nn.Module):
         tolerance: float = 1e-2,
         smoothing: float = 0.0,
     ) -> list[float]:
-        """Expectation–maximisation on batches of symbols and masks, until the log-likelihood gains less than `tolerance`.
+        """Expectation–maximisation on batches of symbols and masks, until the log-likelihood gains too little.
 
         Gives the log-likelihood before each M step.
         """
@@ -104,12 +106,13 @@ def pack(sequences: Iterable[Tensor], tokens: int = 32_768) -> list[tuple[Tensor
     batches, begin = [], 0
     for i, sequence in enumerate(ordered):
         if i > begin and len(sequence) * (i + 1 - begin) > tokens:
-            batches.append(_pad(ordered[begin:i]))
+            batches.append(pad(ordered[begin:i]))
             begin = i
-    return [*batches, _pad(ordered[begin:])] if ordered else []
+    return [*batches, pad(ordered[begin:])] if ordered else []
 
 
-def _pad(sequences: list[Tensor]) -> tuple[Tensor, Tensor]:
-    symbols = nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """One batch of symbols [batch, length], and its mask."""
+    symbols = nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
     lengths = torch.tensor([len(sequence) for sequence in sequences]).unsqueeze(1)
     return symbols, torch.arange(symbols.shape[1]) < lengths

@@ -12,14 +12,14 @@ Ending = tuple[str, str]  # a shape and a word's last letters
 
 
 class Lexicon:
-    """Symbols for words, and $p(w \\mid t)$ for each, after TnT (Brants 2000).
+    r"""Symbols for words, and :math:`p(w \mid t)` for each, after TnT (Brants 2000).
 
-    A word known from training is a symbol of its own. Any other is the symbol of the longest ending, of up to `longest`
-    letters, that it shares with a training word of its shape that occurs at most `rare` times. The tags of an ending
-    are smoothed by those of the ending one letter shorter,
-    $p(t \\mid s) \\propto \\hat p(t \\mid s) + \\theta\\, p(t \\mid s')$, where $\\theta$ is the standard deviation of the
-    tags' shares; the tags of a known word by `prior` more occurrences, spread as its ending's are. Bayes' rule turns
-    these into $p(w \\mid t) \\propto p(t \\mid w)\\, p(w) / p(t)$; all unseen words together weigh as much as one occurrence.
+    A word known from training is a symbol of its own. Any other is the symbol of the longest ending, of up to
+    `longest` letters, that it shares with a training word of its shape that occurs at most `rare` times. The tags of
+    an ending are smoothed by those of the ending one letter shorter, :math:`p(t \mid s) \propto \hat p(t \mid s) +
+    \theta\, p(t \mid s')`, where :math:`\theta` is the standard deviation of the tags' shares; the tags of a known
+    word by `prior` more occurrences, spread as its ending's are. Bayes' rule turns these into :math:`p(w \mid t)
+    \propto p(t \mid w)\, p(w) / p(t)`; all unseen words together weigh as one occurrence.
 
     `log_emissions` is [symbols, tags].
     """

@@ -1,5 +1,6 @@
 """Tagging schemes IOB1, IOB2 (BIO) and BIOES: conversion, repair, and what may follow what."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ def constraints(tags: Sequence[str], scheme: str) -> Constraints:
 def violations(tags: Sequence[str], scheme: str) -> list[int]:
     """Positions that may not follow what stands before them; the length, where the last tag may not end a sentence."""
     around = [None, *tags, None]
-    return [i for i, (a, b) in enumerate(zip(around, around[1:], strict=False)) if not may_follow(a, b, scheme)]
+    return [i for i, (a, b) in enumerate(itertools.pairwise(around)) if not may_follow(a, b, scheme)]
 
 
 def encode(spans: Iterable[Span], length: int, scheme: str) -> list[str]:

@@ -79,6 +79,11 @@ class Score(NamedTuple):
     f1: float
     support: int
 
+    @classmethod
+    def of(cls, correct: int, found: int, gold: int) -> "Score":
+        """From numbers of spans."""
+        return cls(correct / max(found, 1), correct / max(gold, 1), 2 * correct / max(found + gold, 1), gold)
+
 
 @dataclass
 class SpanCounts:
@@ -102,8 +107,5 @@ class SpanCounts:
 
     def score(self, kind: str | None = None) -> Score:
         """Of one type, or over all spans (micro average)."""
-        correct, found, gold = (
-            counts.total() if kind is None else counts[kind] for counts in (self.correct, self.found, self.gold)
-        )
-        precision, recall = correct / max(found, 1), correct / max(gold, 1)
-        return Score(precision, recall, 2 * correct / max(found + gold, 1), gold)
+        numbers = (self.correct, self.found, self.gold)
+        return Score.of(*(counts.total() if kind is None else counts[kind] for counts in numbers))

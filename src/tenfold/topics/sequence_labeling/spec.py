@@ -25,8 +25,8 @@ UNSEEN = "<unseen>"  # the type of gold tags that training does not have
 class TaggingSpec(DataSpec):
     """Tags, their scheme (None for plain labels), and what a token is shown as.
 
-    unit: the columns of a token, `word` or `character` (see `columns`); `vocabularies` holds the strings of each by index.
-    characters: the vocabulary of single letters of words, empty where `unit` is character; the first `max_characters` are shown.
+    unit: whose columns show a token, `word` or `character` (see `columns`); `vocabularies` has each one's strings.
+    characters: the vocabulary of words' letters, the first `max_characters` of which are shown; empty for none.
     tokenizer: how a raw line becomes tokens in prediction.
     """
 

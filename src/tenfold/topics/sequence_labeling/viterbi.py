@@ -15,7 +15,7 @@ def best_path(
 
     Shapes are those of `chains.expectations`. The score is minus infinity where every path is forbidden, and zero
     for an empty sequence. The way forward keeps maxima only; the way back finds the arg max for the tag it comes to,
-    which is $K$ comparisons a step where keeping back pointers costs $K^2$.
+    which is `K` comparisons a step where keeping back pointers costs :math:`K^2`.
     """
     place = Layout.of(mask)
     observed = place.gather(emissions.masked_fill(~mask.unsqueeze(-1), 0))

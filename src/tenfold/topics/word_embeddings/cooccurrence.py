@@ -1,4 +1,5 @@
-"""Co-occurrence counts of a corpus of any size: sorted runs in memory, spilled to disk, merged a key range at a time."""
+"""Co-occurrence counts of a corpus of any size: sorted runs in memory, spilled to disk, merged a key range at a
+time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.topics.word_embeddings.blocks import SENTENCE_END
+from tenfold.data.text.corpus import SENTENCE_END
 
 Run = tuple[NDArray[np.int64], NDArray[np.float64]]
 ENTRY = np.dtype([("key", np.int64), ("value", np.float64)])
@@ -20,7 +21,8 @@ def sum_by_key(keys: NDArray[np.int64], values: NDArray[np.float64]) -> Run:
 
 
 def chunk_pairs(tokens: NDArray[np.int32], num_words: int, window: int) -> Run:
-    """Counts within one chunk: pairs `distance` apart in a sentence weigh 1/distance, both ways; key = row · `num_words` + column."""
+    """Counts within one chunk: pairs `distance` apart in a sentence weigh 1/distance, both ways; key = row ·
+    `num_words` + column."""
     sentence = np.cumsum(tokens == SENTENCE_END)[tokens != SENTENCE_END]
     words = tokens[tokens != SENTENCE_END].astype(np.int64)
     keys, values = [np.zeros(0, np.int64)], [np.zeros(0)]
@@ -34,7 +36,8 @@ def chunk_pairs(tokens: NDArray[np.int32], num_words: int, window: int) -> Run:
 
 @dataclass
 class CooccurrenceCounter:
-    """Adds chunks up. At most `limit` entries (16 bytes each; merging holds about five times that) are in memory at a time.
+    """Adds chunks up. At most `limit` entries (16 bytes each; merging holds about five times that) are in memory at a
+    time.
 
     Runs that do not fit go to `folder`; `shards` then writes the sum of all of them.
     """
@@ -75,8 +78,12 @@ class CooccurrenceCounter:
             yield _merge([(keys[s], values[s]) for (keys, values), s in zip(runs, cut, strict=True)])
 
     def shards(self, seed: int = 0) -> list[Path]:
-        """Deal all counts out at random to files that fit in memory, so that reading these in turn shuffles the whole."""
-        upper = sum(len(keys) for keys, _ in self.runs) + sum(path.stat().st_size for path in self.spilled) // ENTRY.itemsize
+        """Deal all counts out at random to files that fit in memory, so that reading these in turn shuffles the
+        whole."""
+        upper = (
+            sum(len(keys) for keys, _ in self.runs)
+            + sum(path.stat().st_size for path in self.spilled) // ENTRY.itemsize
+        )
         number = max(1, -(-upper // self.limit))
         random = np.random.default_rng(seed)
         paths = [self.folder / f"shard{index}.bin" for index in range(number)]

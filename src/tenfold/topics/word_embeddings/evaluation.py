@@ -1,4 +1,5 @@
-"""How good vectors are: human similarity judgements and analogies, each with the share of questions that the vocabulary covers."""
+"""How good vectors are: human similarity judgements and analogies, each with the share of questions that the vocabulary
+covers."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 from tenfold.data.files import package_file
 from tenfold.errors import UserError
@@ -21,7 +22,8 @@ PACKAGED = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt", "analo
 
 @dataclass(frozen=True)
 class Score:
-    """A score, how many questions it is over, and how many there are; `value` is NaN where fewer than three are covered."""
+    """A score, how many questions it is over, and how many there are; `value` is NaN where fewer than three are
+    covered."""
 
     value: float
     covered: int
@@ -87,12 +89,16 @@ def similarity_score(vectors: WordVectors, pairs: Sequence[tuple[str, str, float
     return Score(float(spearmanr(cosine, human)[0]), len(known), len(pairs))
 
 
-def analogy_ranks(vectors: WordVectors, questions: Sequence[tuple[str, ...]], chunk: int = 256) -> tuple[NDArray[np.int64], int]:
-    """Rank from 0 of the right answer among all words but the question's own (3CosAdd), and how many questions there are."""
+def analogy_ranks(
+    vectors: WordVectors, questions: Sequence[tuple[str, ...]], chunk: int = 256
+) -> tuple[NDArray[np.int64], int]:
+    """Rank from 0 of the right answer among all words but the question's own (3CosAdd), and how many questions there
+    are."""
     found = [[_known(vectors, word) for word in question] for question in questions]
-    known = torch.tensor([[vectors.index[word] for word in q if word] for q in found if all(q)], device=vectors.matrix.device)
+    places = [[vectors.index[word] for word in question if word] for question in found if all(question)]
+    known = torch.tensor(places, dtype=torch.long, device=vectors.matrix.device).view(len(places), 4)
     ranks = []
-    for a, b, c, answer in (part.unbind(1) for part in known.view(-1, 4).split(chunk)):
+    for a, b, c, answer in (part.unbind(1) for part in known.split(chunk)):
         score = (vectors.unit[b] - vectors.unit[a] + vectors.unit[c]) @ vectors.unit.T
         for asked in (a, b, c):
             score[torch.arange(len(asked)), asked] = -torch.inf
@@ -108,12 +114,6 @@ def analogy_score(vectors: WordVectors, questions: Sequence[tuple[str, ...]]) ->
     return Score(float((ranks == 0).mean()) if len(ranks) >= 3 else float("nan"), len(ranks), total)
 
 
-def analogy_mean_rank(vectors: WordVectors, questions: Sequence[tuple[str, ...]]) -> Score:
-    """Mean rank of the answers as a share of the vocabulary, 0 best and 0.5 chance; tells where too few come first to compare."""
-    ranks, total = analogy_ranks(vectors, questions)
-    return Score(float(ranks.mean() / len(vectors.words)) if len(ranks) >= 3 else float("nan"), len(ranks), total)
-
-
 def evaluate_vectors(vectors: WordVectors, sets: Sequence[str] = tuple(PACKAGED)) -> dict[str, Score]:
     """Scores on named sets; a file whose lines have tabs holds pairs, any other analogies."""
     scores: dict[str, Score] = {}
@@ -125,14 +125,3 @@ def evaluate_vectors(vectors: WordVectors, sets: Sequence[str] = tuple(PACKAGED)
             questions = [question for section in read_analogies(path).values() for question in section]
             scores[name] = analogy_score(vectors, questions)
     return scores
-
-
-def bootstrap_spearman(cosine: NDArray, human: NDArray, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of Spearman's correlation over resampled pairs."""
-    random = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        take = random.integers(len(human), size=len(human))
-        values.append(np.corrcoef(rankdata(cosine[take]), rankdata(human[take]))[0, 1])
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)

@@ -22,8 +22,8 @@ _ARGUMENTS = struct.Struct("<12id")
 
 @dataclass(frozen=True)
 class Arguments:
-    """Settings in the order of the file. `loss` is 1 hierarchical softmax, 2 negative sampling, 3 softmax; `model` 1 CBOW, 2 skip-gram,
-    3 supervised."""
+    """Settings in the order of the file. `loss` is 1 hierarchical softmax, 2 negative sampling, 3 softmax; `model` 1
+    CBOW, 2 skip-gram, 3 supervised."""
 
     dim: int
     window: int = 5
@@ -103,11 +103,15 @@ def _read(path: Path, file: IO[bytes]) -> FastTextFile:
     arguments = Arguments(*_ARGUMENTS.unpack(file.read(_ARGUMENTS.size)))
     size, num_words, num_labels, num_tokens, pruned = _take(file, "<3i2q")
     if size != num_words + num_labels or pruned > 0:
-        raise UserError(f"{path}: {size} entries, {num_words} words, {num_labels} labels, {pruned} pruned: expected none pruned")
+        raise UserError(
+            f"{path}: {size} entries, {num_words} words, {num_labels} labels, {pruned} pruned: expected none pruned"
+        )
     names, counts = _entries(path, file, size)
     matrices = [_matrix(path, file) for _ in range(2)]
     if matrices[0].shape != (num_words + arguments.buckets, arguments.dim):
-        raise UserError(f"{path}: vectors of shape {matrices[0].shape}, expected {(num_words + arguments.buckets, arguments.dim)}")
+        raise UserError(
+            f"{path}: vectors of shape {matrices[0].shape}, expected {(num_words + arguments.buckets, arguments.dim)}"
+        )
     return FastTextFile(
         arguments, names[:num_words], counts[:num_words], num_tokens, *matrices, names[num_words:], counts[num_words:]
     )

@@ -1,7 +1,7 @@
 """Vector files that other programs read and write: word2vec text and binary, GloVe text.
 
-word2vec's begin with a line `words channels`; then every word stands before its numbers, in text or as float32. GloVe's text has no such
-line. Files that end in .gz are packed. What is written here equals gensim's output byte for byte.
+word2vec's begin with a line `words channels`; then every word stands before its numbers, in text or as float32. GloVe's
+text has no such line. Files that end in .gz are packed. What is written here equals gensim's output byte for byte.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def _open(path: Path, mode: str) -> IO[Any]:
 
 
 def save_vectors(vectors: WordVectors, path: Path, format: Format = "word2vec") -> None:
-    """Write all vectors. Raises `UserError` where a word has white space in it: no reader could tell where its numbers begin."""
+    """Write all vectors. Raises `UserError` where a word has white space in it: no reader could tell where its numbers
+    begin."""
     for word in vectors.words:
         if not word or any(sign.isspace() for sign in word):
             raise UserError(f"{path}: word {word!r} is empty or has white space, which the format {format} cannot hold")
@@ -48,7 +49,8 @@ def save_vectors(vectors: WordVectors, path: Path, format: Format = "word2vec") 
 
 
 def load_vectors(path: Path, format: Format | None = None) -> WordVectors:
-    """Read vectors; without `format` it is told from the file's first bytes. Raises `UserError` naming the line or word at fault."""
+    """Read vectors; without `format` it is told from the file's first bytes. Raises `UserError` naming the line or word
+    at fault."""
     with _open(path, "rb") as file:
         try:
             first = file.readline()
@@ -89,14 +91,18 @@ def _read_binary(path: Path, file: IO[bytes]) -> WordVectors:
     size, channels = _header(path, file.readline())
     content = memoryview(file.read())
     if len(content) < size * (4 * channels + 2):
-        raise UserError(f"{path}: {len(content)} bytes after line 1 cannot hold {size} words of {channels} channels; truncated?")
+        raise UserError(
+            f"{path}: {len(content)} bytes after line 1 cannot hold {size} words of {channels} channels; truncated?"
+        )
     matrix = np.empty((size, channels), np.float32)
     words, at = [], 0
     for row in range(size):
         space = bytes(content[at : at + 2000]).find(b" ")
         begin = at + space + 1
         if space < 0 or begin + 4 * channels > len(content):
-            raise UserError(f"{path}: ends within word {row + 1} of {size}; truncated, or its line 1 is of another file")
+            raise UserError(
+                f"{path}: ends within word {row + 1} of {size}; truncated, or its line 1 is of another file"
+            )
         words.append(_decode(path, bytes(content[at : begin - 1]).lstrip(b"\n"), row))
         matrix[row] = np.frombuffer(content, np.float32, channels, begin)
         at = begin + 4 * channels
@@ -107,7 +113,9 @@ def _decode(path: Path, word: bytes, row: int) -> str:
     try:
         return word.decode()
     except UnicodeDecodeError:
-        raise UserError(f"{path}: word {row + 1} is {word[:20]!r}, expected UTF-8; is this a file of vectors?") from None
+        raise UserError(
+            f"{path}: word {row + 1} is {word[:20]!r}, expected UTF-8; is this a file of vectors?"
+        ) from None
 
 
 def _read_text(path: Path, file: IO[bytes], size: tuple[int, int] | None) -> WordVectors:
@@ -135,13 +143,21 @@ def _lines(path: Path, file: IO[bytes], number: int) -> Iterator[tuple[int, str]
 
 def _numbers(path: Path, number: int, fields: list[str], channels: int) -> NDArray[np.float32]:
     """The last `channels` fields. A word may have spaces (GloVe's have), but what is left of it must not be numbers."""
-    if channels < 1 or len(fields) <= channels or (len(fields) > channels + 1 and all(map(_is_number, fields[1:-channels]))):
-        raise UserError(f"{path} line {number}: found {len(fields) - 1} numbers, expected {max(channels, 1)} as in the first")
+    if (
+        channels < 1
+        or len(fields) <= channels
+        or (len(fields) > channels + 1 and all(map(_is_number, fields[1:-channels])))
+    ):
+        raise UserError(
+            f"{path} line {number}: found {len(fields) - 1} numbers, expected {max(channels, 1)} as in the first"
+        )
     try:
         return np.array(fields[-channels:], dtype=np.float32)
     except ValueError:
         wrong = next(field for field in fields[-channels:] if not _is_number(field))
-        raise UserError(f"{path} line {number}: {wrong!r} is no number, expected a word and {channels} numbers") from None
+        raise UserError(
+            f"{path} line {number}: {wrong!r} is no number, expected a word and {channels} numbers"
+        ) from None
 
 
 def _is_number(field: str) -> bool:
@@ -155,7 +171,9 @@ def _is_number(field: str) -> bool:
 def _checked(path: Path, words: list[str], matrix: NDArray[np.float32]) -> WordVectors:
     wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(wrong):
-        raise UserError(f"{path}: the vector of word {wrong[0] + 1}, {words[wrong[0]]!r}, is not finite (NaN or infinity)")
+        raise UserError(
+            f"{path}: the vector of word {wrong[0] + 1}, {words[wrong[0]]!r}, is not finite (NaN or infinity)"
+        )
     if len(set(words)) != len(words):
         seen: set[str] = set()
         twice = next(word for word in words if word in seen or seen.add(word))  # type: ignore[func-returns-value]

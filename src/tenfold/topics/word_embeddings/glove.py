@@ -1,6 +1,7 @@
 r"""GloVe (Pennington et al. 2014): a weighted least-squares fit of log co-occurrence counts, trained with AdaGrad.
 
-.. math:: J = \sum_{ij} f(X_{ij}) \, (w_i \cdot c_j + b_i + b'_j - \log X_{ij})^2, \qquad f(x) = \min(1, (x / x_{max})^{3/4})
+.. math:: J = \sum_{ij} f(X_{ij}) \, (w_i \cdot c_j + b_i + b'_j - \log X_{ij})^2, \qquad f(x) = \min(1, (x /
+x_{max})^{3/4})
 """
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 
 class GloVe(nn.Module):
-    """Word and context tables [words, channels + 1], the bias in the last column; the vectors are the sum of the two."""
+    """Word and context tables [words, channels + 1], the bias in the last column; the vectors are the sum of the
+    two."""
 
     def __init__(self, num_words: int, channels: int, x_max: float = 100.0, power: float = 0.75) -> None:
         super().__init__()
@@ -37,8 +39,8 @@ class GloVe(nn.Module):
         r"""One AdaGrad step on the entries [n], in place.
 
         The gradients of a row are added up first, :math:`G`, then :math:`S \mathrel{+}= G^2` and the row moves by
-        :math:`\eta G / \sqrt{S}`: no entry moves by more than :math:`\eta`, however large the batch. As in GloVe's own code the
-        factor 2 of the square is left out.
+        :math:`\eta G / \sqrt{S}`: no entry moves by more than :math:`\eta`, however large the batch. As in GloVe's own
+        code the factor 2 of the square is left out.
         """
         word, context = torch.embedding(self.words, rows), torch.embedding(self.contexts, columns)
         error, weight = self._errors(word, context, counts)
@@ -48,7 +50,9 @@ class GloVe(nn.Module):
         _adagrad_rows(self.contexts, self.contexts_square, columns, word.mul_(slope), learning_rate)
 
 
-def _adagrad_rows(table: Tensor, square: Tensor | nn.Module, rows: Tensor, gradient: Tensor, learning_rate: float) -> None:
+def _adagrad_rows(
+    table: Tensor, square: Tensor | nn.Module, rows: Tensor, gradient: Tensor, learning_rate: float
+) -> None:
     assert isinstance(square, Tensor)
     unique, inverse = torch.unique(rows, return_inverse=True)
     total = gradient.new_zeros(len(unique), gradient.shape[1]).index_add_(0, inverse, gradient)

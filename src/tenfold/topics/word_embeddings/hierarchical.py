@@ -2,8 +2,8 @@ r"""Hierarchical softmax over a Huffman tree (Morin and Bengio 2005; Mikolov et 
 
 .. math:: -\log p(w \mid h) = -\sum_{n \in \mathrm{path}(w)} \log \sigma(s_{w,n} \, h \cdot u_n), \qquad s_{w,n} = \pm 1
 
-:math:`s` is +1 where the word lies left of the inner node n (code 0), -1 where right (code 1). As in word2vec.c, skip-gram predicts the
-centre from each of its contexts, so that a centre's path is fetched once for all of them.
+:math:`s` is +1 where the word lies left of the inner node n (code 0), -1 where right (code 1). As in word2vec.c,
+skip-gram predicts the centre from each of its contexts, so that a centre's path is fetched once for all of them.
 """
 
 import heapq
@@ -19,7 +19,8 @@ from tenfold.topics.word_embeddings.tables import SubwordTable, WordTable
 
 
 def huffman_paths(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Inner nodes from the root to every word [words, depth], and their signs (+1, -1, and 0 past the word's own depth)."""
+    """Inner nodes from the root to every word [words, depth], and their signs (+1, -1, and 0 past the word's own
+    depth)."""
     size = len(counts)
     heap = [(int(count), word) for word, count in enumerate(counts.tolist())]
     heapq.heapify(heap)
@@ -53,8 +54,8 @@ class Hierarchy(nn.Module):
     def __init__(self, counts: Tensor, window: int) -> None:
         super().__init__()
         nodes, signs = huffman_paths(counts)
-        self.register_buffer("nodes", nodes)
-        self.register_buffer("signs", signs)
+        self.register_buffer("nodes", nodes, persistent=False)
+        self.register_buffer("signs", signs, persistent=False)
         self.register_buffer("windows", band_table(BlockShape(window=window, block=1, shared=0)), persistent=False)
 
     def contexts(self, blocks: Blocks) -> tuple[Tensor, Tensor]:
@@ -70,8 +71,11 @@ class Hierarchy(nn.Module):
         return visits.index_add_(0, self.nodes[used], share.unsqueeze(1).expand_as(self.nodes)[used])
 
 
-def _hidden(inputs: WordTable | SubwordTable, words: Tensor, weight: Tensor, cbow: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Hidden vectors [blocks, block, m, channels], weights of their predictions [..., m], and how to average (CBOW; m = 1)."""
+def _hidden(
+    inputs: WordTable | SubwordTable, words: Tensor, weight: Tensor, cbow: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden vectors [blocks, block, m, channels], weights of their predictions [..., m], and how to average (CBOW; m =
+    1)."""
     vectors = inputs(words)
     if not cbow:
         return vectors, weight, weight
@@ -83,7 +87,8 @@ def _hidden(inputs: WordTable | SubwordTable, words: Tensor, weight: Tensor, cbo
 def path_loss(
     inputs: WordTable | SubwordTable, outputs: Tensor, blocks: Blocks, tree: Hierarchy, cbow: bool
 ) -> tuple[Tensor, Tensor]:
-    """Summed loss of all predictions and their number; differentiable. `outputs` [words, channels] holds the inner nodes."""
+    """Summed loss of all predictions and their number; differentiable. `outputs` [words, channels] holds the inner
+    nodes."""
     hidden, weight, _ = _hidden(inputs, *tree.contexts(blocks), cbow)
     nodes, signs = torch.embedding(outputs, tree.nodes[blocks.centres]), tree.signs[blocks.centres].unsqueeze(-2)
     score = hidden @ nodes.transpose(-1, -2)

@@ -1,13 +1,15 @@
-r"""Negative sampling as matrix products over blocks (Mikolov et al. 2013; Ji et al. 2016, arXiv 1604.04661, for the sharing).
+r"""Negative sampling as matrix products over blocks (Mikolov et al. 2013; Ji et al. 2016, arXiv 1604.04661, for the
+sharing).
 
 The textbook loss of a hidden vector :math:`h` and a target :math:`o` with :math:`k` noise words is
 
 .. math:: -\log \sigma(h \cdot u_o) - \sum_{i=1}^{k} \log \sigma(-h \cdot u_{n_i}), \qquad n_i \sim P_n
 
-Here all centres of a block share :math:`K` noise words, each weighted :math:`k / K` a pair: the same expectation, less variance, and the
-work is three products of [block, channels] with [channels, block + 2 window + K] instead of a gather for each pair.
-Skip-gram predicts the contexts from the centre; CBOW predicts the centre from the mean of its contexts, and its gradient is divided by
-their number (word2vec.c forgets to: İrsoy et al. 2020, arXiv 2012.15332), so it wants a larger learning rate.
+Here all centres of a block share :math:`K` noise words, each weighted :math:`k / K` a pair: the same expectation, less
+variance, and the work is three products of [block, channels] with [channels, block + 2 window + K] instead of a gather
+for each pair. Skip-gram predicts the contexts from the centre; CBOW predicts the centre from the mean of its contexts,
+and its gradient is divided by their number (word2vec.c forgets to: İrsoy et al. 2020, arXiv 2012.15332), so it wants a
+larger learning rate.
 """
 
 import torch
@@ -19,8 +21,11 @@ from tenfold.topics.word_embeddings.rates import Rates
 from tenfold.topics.word_embeddings.tables import SubwordTable, WordTable
 
 
-def skipgram_loss(inputs: WordTable | SubwordTable, outputs: Tensor, blocks: Blocks, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed loss of all pairs and their number; differentiable. `outputs` [words, channels], `table` from `band_table`."""
+def skipgram_loss(
+    inputs: WordTable | SubwordTable, outputs: Tensor, blocks: Blocks, table: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Summed loss of all pairs and their number; differentiable. `outputs` [words, channels], `table` from
+    `band_table`."""
     targets = torch.cat([blocks.windows, blocks.noise], dim=1)
     score = torch.bmm(inputs(blocks.centres), torch.embedding(outputs, targets).transpose(1, 2))
     weight = torch.embedding(table, blocks.bands)

@@ -8,11 +8,12 @@ from torch import Tensor
 
 @dataclass
 class Rates:
-    r"""Step sizes :math:`-\min(\eta, c / m_w)` of each row, where :math:`m_w` updates of row w are expected in one step.
+    r"""Step sizes :math:`-\min(\eta, c / m_w)` of each row, where :math:`m_w` updates of row w are expected in one
+    step.
 
-    A step adds up all gradients taken at the same weights. Frequent words get hundreds of them, and their row overshoots once
-    :math:`\eta m_w \lVert h \rVert^2 / 4 > 2`; the limit touches only those rows. `input_limit` and `output_limit` [rows] are
-    :math:`c / m_w`.
+    A step adds up all gradients taken at the same weights. Frequent words get hundreds of them, and their row
+    overshoots once :math:`\eta m_w \lVert h \rVert^2 / 4 > 2`; the limit touches only those rows. `input_limit` and
+    `output_limit` [rows] are :math:`c / m_w`.
     """
 
     learning_rate: float
@@ -29,11 +30,3 @@ class Rates:
 def linear_decay(start: float, end: float, progress: float) -> float:
     """Learning rate after a share `progress` of all words, as word2vec lowers it."""
     return start + (end - start) * min(max(progress, 0.0), 1.0)
-
-
-def expected_updates(share: Tensor, noise: Tensor, pairs: float, negatives: int) -> tuple[Tensor, Tensor]:
-    """Updates of every input and output row [words] in a step of `pairs` predictions under negative sampling.
-
-    `share` is how much of the kept text each word is, `noise` the noise distribution.
-    """
-    return pairs * (1 + negatives) * share, pairs * (share + negatives * noise)

@@ -5,9 +5,11 @@ from torch import Tensor
 
 
 def keep_probability(counts: Tensor, threshold: float) -> Tensor:
-    r"""Chance :math:`p(w) = \min(1, \sqrt{t / f(w)} + t / f(w))` that an occurrence of a word is kept, as word2vec.c has it.
+    r"""Chance :math:`p(w) = \min(1, \sqrt{t / f(w)} + t / f(w))` that an occurrence of a word is kept, as word2vec.c
+    has it.
 
-    `counts` [words] are occurrences, :math:`f` their share, :math:`t` the threshold; 0 keeps every word. Returns [words], float64.
+    `counts` [words] are occurrences, :math:`f` their share, :math:`t` the threshold; 0 keeps every word. Returns
+    [words], float64.
     """
     counts = counts.double()
     if threshold <= 0:
@@ -23,13 +25,12 @@ def noise_probability(counts: Tensor, power: float = 0.75) -> Tensor:
 
 
 class NoiseSampler:
-    """Draws words from the noise distribution by inverting its cumulative sum, exactly and on any device."""
+    """Draws words from the noise distribution by inverting its cumulative sum."""
 
     def __init__(self, counts: Tensor, power: float = 0.75) -> None:
         self.cumulative = noise_probability(counts, power).cumsum(0)
         self.cumulative[-1] = 1.0
 
-    def draw(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        device = self.cumulative.device
-        uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+    def invert(self, uniform: Tensor) -> Tensor:
+        """The words at `uniform` draws from [0, 1), of the same shape."""
         return torch.searchsorted(self.cumulative, uniform, right=True)

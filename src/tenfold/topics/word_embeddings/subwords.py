@@ -23,10 +23,11 @@ def _characters(words: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 
 def ngram_hashes(words: Sequence[str], min_n: int, max_n: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """32-bit FNV-1a hashes of the character n-grams of every `<word>`, in fastText's order, and the word that each belongs to.
+    """32-bit FNV-1a hashes of the character n-grams of every `<word>`, in fastText's order, and the word that each
+    belongs to.
 
-    Bytes above 127 count as negative, as in fastText. A lone `<` or `>` is no n-gram. Hashes of all n-grams that begin at one character
-    are got together: that of length n goes on from that of length n - 1.
+    Bytes above 127 count as negative, as in fastText. A lone `<` or `>` is no n-gram. Hashes of all n-grams that begin
+    at one character are got together: that of length n goes on from that of length n - 1.
     """
     if not words or max_n < 1:
         return np.zeros(0, np.uint32), np.zeros(0, np.int64)
@@ -53,7 +54,8 @@ def ngram_hashes(words: Sequence[str], min_n: int, max_n: int) -> tuple[NDArray[
 
 
 def subword_rows(words: Sequence[str], buckets: int, min_n: int = 3, max_n: int = 6) -> tuple[Tensor, Tensor]:
-    """Rows of `SubwordTable` for every word: its own (its place in `words`), then `len(words) + hash % buckets` of its n-grams.
+    """Rows of `SubwordTable` for every word: its own (its place in `words`), then `len(words) + hash % buckets` of its
+    n-grams.
 
     Returns the rows one word after the other [entries] and where each word begins [words + 1].
     """
@@ -66,7 +68,8 @@ def subword_rows(words: Sequence[str], buckets: int, min_n: int = 3, max_n: int 
 
 
 def unknown_vectors(words: Sequence[str], buckets: Tensor, min_n: int, max_n: int) -> Tensor:
-    """Vectors of words out of the vocabulary: the mean of their n-grams' `buckets` [buckets, channels]; zero where there are none."""
+    """Vectors of words out of the vocabulary: the mean of their n-grams' `buckets` [buckets, channels]; zero where
+    there are none."""
     hashes, owner = ngram_hashes(words, min_n, max_n)
     result = buckets.new_zeros(len(words), buckets.shape[1])
     if len(hashes) and len(buckets):

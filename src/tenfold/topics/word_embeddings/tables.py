@@ -26,10 +26,11 @@ class WordTable(nn.Module):
 
 
 class SubwordTable(nn.Module):
-    r"""A word's vector as the mean of its rows :math:`v_w = \frac{1}{|G_w|} \sum_{g \in G_w} z_g` (Bojanowski et al. 2017).
+    r"""A word's vector as the mean of its rows :math:`v_w = \frac{1}{|G_w|} \sum_{g \in G_w} z_g` (Bojanowski et al.
+    2017).
 
-    `rows` [entries] lists every word's rows one after the other, `offsets` [words + 1] where each begins. As in fastText's own code
-    every row receives the whole gradient of the mean. `weight` [words + buckets, channels].
+    `rows` [entries] lists every word's rows one after the other, `offsets` [words + 1] where each begins. As in
+    fastText's own code every row receives the whole gradient of the mean. `weight` [words + buckets, channels].
     """
 
     rows: Tensor
@@ -38,8 +39,8 @@ class SubwordTable(nn.Module):
     def __init__(self, rows: Tensor, offsets: Tensor, num_rows: int, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_rows, channels).uniform_(-1 / channels, 1 / channels))
-        self.register_buffer("rows", rows)
-        self.register_buffer("offsets", offsets)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("offsets", offsets, persistent=False)
 
     def spread(self, words: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of all `words` [n] one after the other, and how many each word has [n]."""

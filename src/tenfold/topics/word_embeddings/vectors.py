@@ -73,6 +73,7 @@ class WordVectors:
         return self.nearest_to(self.vector(word), count, exclude=[word])
 
     def analogy(self, first: str, second: str, third: str, count: int = 10) -> list[tuple[str, float]]:
-        r"""`first` is to `second` as `third` is to …: words nearest to :math:`b - a + c`, the question's own left out (3CosAdd)."""
+        r"""`first` is to `second` as `third` is to …: words nearest to :math:`b - a + c`, the question's own left out
+        (3CosAdd)."""
         a, b, c = (normalize(self.vector(word), dim=0) for word in (first, second, third))
         return self.nearest_to(b - a + c, count, exclude=[first, second, third])

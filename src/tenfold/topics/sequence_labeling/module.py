@@ -1,0 +1,108 @@
+"""Sequence labelling: the likelihood of tag sequences, and what is right in the best one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from tenfold.engine.accumulation import Sums, Weights
+from tenfold.engine.module import Stage, TenfoldModule
+from tenfold.topics.sequence_labeling.data import TaggedBatch
+from tenfold.topics.sequence_labeling.networks import PADDING, UNKNOWN
+from tenfold.topics.sequence_labeling.spans import extract
+from tenfold.topics.sequence_labeling.spec import TaggingSpec
+from tenfold.topics.sequence_labeling.tally import Tally
+
+if TYPE_CHECKING:
+    from tenfold.callbacks.pictures import Picture
+
+EXAMPLES = 24  # sentences that the dashboard shows
+
+
+class Tagger(TenfoldModule):
+    r"""Minimises the negative log-likelihood of the gold tags, :math:`L = -\sum_i \log p(y_i \mid x_i) / \sum_i T_i`.
+
+    For plain labels, such as parts of speech: chosen by token accuracy. `unseen_accuracy` is that of tokens which the
+    vocabulary lacks. Gold tags that training does not have count as wrong, and are left out of the loss.
+
+    network: inputs `[batch, time, width]` to emissions `[batch, time, tags]`, with a `decoder`.
+    """
+
+    metrics = {"accuracy": "max", "loss": "min", "unseen_accuracy": "max"}
+    dashboard = ("val/accuracy", "test/accuracy", "test/confusions", "test/tagged")
+
+    spec: TaggingSpec
+
+    def __init__(self, spec: TaggingSpec, network: nn.Module) -> None:
+        super().__init__(spec)
+        self.network = network
+        self.tallies: dict[str, Tally] = {}
+        self.measured: dict[str, Tally] = {}
+
+    def losses(self, batch: TaggedBatch) -> Sums:
+        return self._likelihood(self.network(batch.inputs), batch.tags)
+
+    def weights(self, batch: TaggedBatch) -> Weights:
+        return {"nll": self._known(batch.tags).sum()}
+
+    def _likelihood(self, emissions: Tensor, tags: Tensor) -> Sums:
+        return {"nll": self.network.decoder(emissions, tags, self._known(tags)).sum()}
+
+    def _known(self, tags: Tensor) -> Tensor:
+        return (tags >= 0) & (tags < len(self.spec.tags))
+
+    def evaluate(self, batch: TaggedBatch, stage: Stage) -> Sums:
+        emissions = self.network(batch.inputs)
+        mask = batch.tags >= 0
+        guessed = self.network.decoder.decode(emissions, mask)
+        unseen = batch.inputs[..., 0] == UNKNOWN
+        tally = self.tallies.setdefault(stage, Tally(self.spec, EXAMPLES))
+        tally.add(batch.inputs[..., 0], guessed.cpu(), batch.tags.cpu(), unseen.cpu())
+        return self._likelihood(emissions, batch.tags)
+
+    def measure(self, stage: Stage) -> dict[str, float]:
+        tally = self.tallies.pop(stage, None) or Tally(self.spec, EXAMPLES)
+        tally.counts = self._summed_over_ranks(tally.counts.to(self.device)).cpu()
+        tally.confusions = self._summed_over_ranks(tally.confusions.to(self.device)).cpu()
+        self.measured[stage] = tally
+        scores = tally.scores()
+        return {name: scores[name] for name in self.metrics if name in scores}
+
+    def pictures(self, stage: Stage) -> dict[str, Picture]:
+        from tenfold.topics.sequence_labeling import pictures
+
+        tally = self.measured[stage]
+        drawn: dict[str, Picture] = {
+            f"{stage}/confusions": pictures.confusions(tally.confusions, self.spec.gold_tags),
+            f"{stage}/tagged": pictures.tagged(tally.examples, self.spec),
+        }
+        if self.spec.scheme:
+            drawn[f"{stage}/f1_by_type"] = pictures.f1_by_type(tally)
+        if hasattr(self.network.decoder, "scores"):
+            drawn[f"{stage}/transitions"] = pictures.transitions(self.network.decoder.scores()[1], self.spec.tags)
+        return drawn
+
+    def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
+        """The tags of each sequence, and the spans that they mark: from token `start` up to, not including, `stop`."""
+        mask = inputs[..., 0] != PADDING
+        guessed = self.network.decoder.decode(self.network(inputs), mask).cpu()
+        return [self._answer([self.spec.tags[k] for k in row[row >= 0].tolist()]) for row in guessed]
+
+    def _answer(self, tags: list[str]) -> dict[str, Any]:
+        return {"tags": tags} | ({"spans": [span._asdict() for span in extract(tags)]} if self.spec.scheme else {})
+
+
+class SpanTagger(Tagger):
+    """The same for tags that mark spans: chosen by span F1, exact and by conlleval's rules."""
+
+    metrics = {
+        "f1": "max",
+        "loss": "min",
+        "precision": "max",
+        "recall": "max",
+        "accuracy": "max",
+        "unseen_accuracy": "max",
+    }
+    dashboard = (*Tagger.dashboard, "val/f1", "test/f1", "test/f1_by_type")

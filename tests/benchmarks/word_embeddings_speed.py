@@ -1,0 +1,173 @@
+"""Words a second and quality of skip-gram, CBOW and FastText beside gensim's, on the same text, settings and threads.
+
+    python tests/benchmarks/word_embeddings_speed.py [--text FILE] [--threads 1 2] [--rounds 3] [--seeds 5] [--models
+    ...]
+
+The text is the embedded People's Daily, or a file of English (then WordSim-353, SimLex-999 and analogies are measured
+too). Held-out loss is the textbook's mean over the same pairs and noise words for both. A round is one epoch, called in
+turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from typing import Any
+
+import numpy as np
+import torch
+from gensim.models import FastText
+from gensim.models import Word2Vec as GensimWord2Vec
+from harness import interleaved, table
+
+from tenfold.topics.word_embeddings.blocks import SENTENCE_END
+from tenfold.topics.word_embeddings.data import CorpusData, PeopleDailyText, TextCorpus
+from tenfold.topics.word_embeddings.evaluation import PACKAGED, evaluate_vectors
+from tenfold.topics.word_embeddings.module import Word2Vec
+from tenfold.topics.word_embeddings.networks import SubwordEmbedding, WordEmbedding
+from tenfold.topics.word_embeddings.rates import linear_decay
+from tenfold.topics.word_embeddings.vectors import WordVectors
+
+BUCKETS, EPOCHS, STRETCHES = 200_000, 5, 64
+RATES = {"skipgram": 0.025, "cbow": 0.075, "fasttext": 0.025}  # gensim: 0.025 for all; its CBOW gradient is not divided
+
+
+def our_model(name: str, data: CorpusData, seed: int) -> Word2Vec:
+    torch.manual_seed(seed)
+    words = data.spec.words
+    network = SubwordEmbedding(words, buckets=BUCKETS) if name == "fasttext" else WordEmbedding(len(words))
+    cbow = name == "cbow"
+    model = Word2Vec(data.spec, network, architecture="cbow" if cbow else "skipgram", shared=16 if cbow else 32)
+    model.cutter.seed = seed
+    return model
+
+
+def our_epoch(model: Word2Vec, data: CorpusData, epoch: int, epochs: int, start: float) -> None:
+    train: Any = data.splits["train"]
+    order = torch.randperm(len(train)).split(STRETCHES)
+    for number, chosen in enumerate(order):
+        batch = train.fetch(chosen)
+        rate = linear_decay(start, start * 0.004, (epoch + number / len(order)) / epochs)
+        model.train_blocks(model.cutter(batch.tokens, batch.index, epoch).shuffled(), rate)
+
+
+def their_sentences(data: CorpusData) -> list[list[str]]:
+    """The training stretches as gensim takes text."""
+    words, sentences = data.spec.words, []
+    for start in range(len(data.splits["train"])):
+        row = data.splits["train"].fetch(torch.tensor([start])).tokens[0].numpy()
+        for part in np.split(row, np.flatnonzero(row == SENTENCE_END)):
+            if len(part[part >= 0]):
+                sentences.append([words[token] for token in part[part >= 0]])
+    return sentences
+
+
+def their_model(name: str, sentences: list[list[str]], seed: int, threads: int) -> Any:
+    settings = {"vector_size": 100, "window": 5, "negative": 5, "sample": 1e-3, "min_count": 1, "workers": threads}
+    kind, extra = (FastText, {"bucket": BUCKETS}) if name == "fasttext" else (GensimWord2Vec, {})
+    model = kind(sg=int(name != "cbow"), seed=seed, epochs=EPOCHS, **settings, **extra)
+    model.build_vocab(sentences)
+    return model
+
+
+def train_theirs(model: Any, sentences: list[list[str]], epochs: int) -> None:
+    model.train(sentences, total_examples=len(sentences), epochs=epochs)
+
+
+def _rows(matrix: np.ndarray, order: list[int]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([matrix, np.zeros_like(matrix[:1])])[order])
+
+
+def held_out(name: str, data: CorpusData, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
+    """Mean textbook loss on the test split, of vectors in the order of our vocabulary."""
+    judge = our_model("skipgram" if name == "fasttext" else name, data, seed=0)
+    judge.network.inputs.weight.data, judge.network.outputs.data = inputs, outputs
+    total = weight = 0.0
+    with torch.no_grad():
+        for chosen in torch.arange(len(data.splits["test"])).split(8):
+            loss, number = judge.loss_of(judge.cut(data.splits["test"].fetch(chosen)))
+            total, weight = total + float(loss), weight + float(number)
+    return total / weight
+
+
+def speed(name: str, data: CorpusData, sentences: list[list[str]], threads: int, rounds: int) -> list[str]:
+    torch.set_num_threads(threads)
+    ours, theirs = our_model(name, data, 1), their_model(name, sentences, 1, threads)
+    seconds = interleaved(
+        {
+            "ours": lambda: our_epoch(ours, data, 0, EPOCHS, RATES[name]),
+            "gensim": lambda: train_theirs(theirs, sentences, 1),
+        },
+        rounds,
+    )
+    number = sum(map(len, sentences))
+    rates = {who: number / taken / 1000 for who, taken in seconds.items()}
+    return [
+        name,
+        str(threads),
+        f"{rates['ours']:.0f}k",
+        f"{rates['gensim']:.0f}k",
+        f"{rates['ours'] / rates['gensim']:.2f}",
+    ]
+
+
+def quality(
+    name: str, data: CorpusData, sentences: list[list[str]], seed: int, sets: list[str]
+) -> dict[str, list[float]]:
+    """Scores of ours and of gensim's after `EPOCHS` epochs from one seed: held-out loss, then each set."""
+    torch.set_num_threads(1)
+    ours, words = our_model(name, data, seed), data.spec.words
+    for epoch in range(EPOCHS):
+        our_epoch(ours, data, epoch, EPOCHS, RATES[name])
+    theirs = their_model(name, sentences, seed, 1)
+    train_theirs(theirs, sentences, EPOCHS)
+    order = [theirs.wv.key_to_index.get(word, -1) for word in words]  # -1: a word of the held-out text only
+    pairs = {
+        "ours": (ours.vectors().matrix, ours.network.outputs.data),
+        "gensim": (_rows(theirs.wv.vectors, order), _rows(theirs.syn1neg, order)),
+    }
+    scores = {}
+    for who, (inputs, outputs) in pairs.items():
+        judged = evaluate_vectors(WordVectors(words, inputs), sets)
+        scores[who] = [held_out(name, data, inputs, outputs), *(judged[one].value for one in sets)]
+    return scores
+
+
+def interval(values: list[float]) -> str:
+    """Mean, and 95 % by Student's t over the seeds."""
+    if len(values) < 2:
+        return f"{values[0]:.4f}"
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{statistics.mean(values):.4f} ± {half:.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--models", nargs="+", default=list(RATES), choices=list(RATES))
+    given = parser.parse_args()
+    data = TextCorpus(given.text, unit="paragraph") if given.text else PeopleDailyText()
+    data.setup()
+    sentences, sets = their_sentences(data), list(PACKAGED) if given.text else []
+    print(f"{sum(map(len, sentences)):,} words, {len(data.spec.words):,} distinct\n")
+    if given.rounds:
+        rows = [
+            speed(name, data, sentences, threads, given.rounds) for threads in given.threads for name in given.models
+        ]
+        print(table(["model", "threads", "words/s", "gensim", "ratio"], rows), flush=True)
+    rows = []
+    for name in given.models if given.seeds else []:
+        runs = [quality(name, data, sentences, seed, sets) for seed in range(1, given.seeds + 1)]
+        for who in ("ours", "gensim"):
+            rows.append([name, who, *map(interval, map(list, zip(*(run[who] for run in runs), strict=True)))])
+    if rows:
+        print("\n" + table(["model", "of", "held-out loss", *sets], rows))
+
+
+if __name__ == "__main__":
+    main()

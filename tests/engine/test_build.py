@@ -1,0 +1,37 @@
+"""What the engine adds to the configs of callbacks and strategies."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenfold.engine.build import _strategy, monitored
+
+METRICS = {"accuracy": "max", "loss": "min"}
+
+
+@pytest.mark.parametrize(
+    "given, monitor, mode",
+    [(None, "val/accuracy", "max"), ("val/loss", "val/loss", "min"), ("val/accuracy", "val/accuracy", "max")],
+)
+def test_a_callback_learns_what_to_watch_and_which_way_is_better(given, monitor, mode):
+    assert monitored({"_target_": "x", "monitor": given}, METRICS) == {"_target_": "x", "monitor": monitor, "mode": mode}
+    assert monitored({"_target_": "x"}, METRICS) == {"_target_": "x"}
+
+
+FOUND = "ddp_find_unused_parameters_true"
+
+
+@pytest.mark.parametrize(
+    "model, trainer, expected",
+    [
+        ("Gan", {"strategy": "ddp", "devices": 2}, FOUND),
+        ("Gan", {"devices": 2}, FOUND),
+        ("Gan", {"strategy": "auto", "devices": 1, "num_nodes": 2}, FOUND),
+        ("Gan", {"devices": 1}, "auto"),
+        ("Gan", {"strategy": "fsdp", "devices": 2}, "fsdp"),
+        ("Regressor", {"strategy": "ddp", "devices": 2}, "ddp"),
+        ("Regressor", {"devices": 2}, "auto"),
+    ],
+)
+def test_ddp_looks_for_unused_parameters_where_parts_take_turns(model, trainer, expected):
+    assert _strategy({"model": {"_target_": f"engine.toys.{model}"}, "trainer": trainer}) == expected
