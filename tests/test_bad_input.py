@@ -1,4 +1,4 @@
-"""Bad input: one line that names the key or file, what was found and what was expected; exit code 2; nothing left behind."""
+"""Bad input: one line that names the key or file, what was found and expected; exit code 2; nothing left behind."""
 
 from __future__ import annotations
 
@@ -86,7 +86,10 @@ MISTAKES = {
     "devices": (["train", "trainer.devices=two"], ["trainer.devices: ", "'two'", "a number"]),
     "no devices": (["train", "trainer.devices=0"], ["trainer.devices: ", "0", "a number"]),
     "limit as text": (["train", "trainer.limit_train_batches=all"], ["trainer.limit_train_batches: ", "'all'"]),
-    "limit below zero": (["train", "trainer.limit_val_batches=-1"], ["trainer.limit_val_batches: ", "-1", "0.0 to 1.0"]),
+    "limit below zero": (
+        ["train", "trainer.limit_val_batches=-1"],
+        ["trainer.limit_val_batches: ", "-1", "0.0 to 1.0"],
+    ),
     "limit above one": (["train", "trainer.limit_test_batches=2.5"], ["trainer.limit_test_batches: ", "2.5"]),
     "interval": (["train", "trainer.log_every_n_steps=0"], ["trainer.log_every_n_steps: ", "0", "at least 1"]),
     "metric": (
@@ -108,7 +111,10 @@ MISTAKES = {
         ["data.batch_size: ", "128", "3 devices", "a multiple of 3"],
     ),
     "micro-batch zero": (["train", "trainer.micro_batch_size=0"], ["trainer.micro_batch_size: ", "0", "at least 1"]),
-    "micro-batch negative": (["train", "trainer.micro_batch_size=-3"], ["trainer.micro_batch_size: ", "-3", "at least 1"]),
+    "micro-batch negative": (
+        ["train", "trainer.micro_batch_size=-3"],
+        ["trainer.micro_batch_size: ", "-3", "at least 1"],
+    ),
     "micro-batch larger": (
         ["train", "data.batch_size=64", "trainer.micro_batch_size=65"],
         ["trainer.micro_batch_size: ", "65", "64 samples"],
@@ -117,7 +123,10 @@ MISTAKES = {
         ["train", "data.batch_size=64", "trainer.devices=2", "trainer.micro_batch_size=33"],
         ["trainer.micro_batch_size: ", "33", "32 samples"],
     ),
-    "micro-batch word": (["train", "trainer.micro_batch_size=atuo"], ["trainer.micro_batch_size: ", "did you mean 'auto'?"]),
+    "micro-batch word": (
+        ["train", "trainer.micro_batch_size=atuo"],
+        ["trainer.micro_batch_size: ", "did you mean 'auto'?"],
+    ),
     "cuts zero": (["train", "trainer.accumulate_grad_batches=0"], ["trainer.accumulate_grad_batches: ", "at least 1"]),
     "cuts too many": (
         ["train", "data.batch_size=4", "trainer.accumulate_grad_batches=5"],

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import SMALL, refused, tenfold, written
-from contract.stand_ins import csv_table
 from PIL import Image
 
+from command_line import SMALL, refused, tenfold, written
+from contract.stand_ins import csv_table
 from tenfold.cli import VERBS
 from tenfold.config.check import check_config
 from tenfold.config.compose import compose

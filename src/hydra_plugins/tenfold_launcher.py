@@ -1,7 +1,7 @@
 """The launcher of sweeps: every job is checked before the first one runs, and one that fails does not end the others.
 
-Hydra finds its plugins in the namespace package `hydra_plugins` and nowhere else; this module is all that Tenfold has there.
-Imports nothing heavy: Hydra loads it with every command.
+Hydra finds its plugins in the namespace package `hydra_plugins` and nowhere else; this module is all that Tenfold has
+there. Imports nothing heavy: Hydra loads it with every command.
 """
 
 from __future__ import annotations

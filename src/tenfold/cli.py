@@ -11,7 +11,7 @@ from typing import Any
 
 from tenfold.errors import EXIT_CODE, INTERRUPTED, UserError, nearest
 
-#: Each verb with the one line that `--help` says of it; its code is `tenfold.commands.<verb>`, its config `conf/<verb>.yaml`.
+#: Each verb with what `--help` says of it; its code is `tenfold.commands.<verb>`, its config `conf/<verb>.yaml`.
 VERBS = {
     "train": "train a recipe, or resume a run (run=latest)",
     "evaluate": "measure a run's checkpoint on a split",

@@ -25,17 +25,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import lightning as L
 import torch
-from benchmarks.harness import table
 
+from benchmarks.harness import table
 from tenfold.config.compose import compose, options, to_plain
 from tenfold.engine import cpu
 from tenfold.engine.build import build_data, build_module, build_trainer
 from tenfold.engine.module import TenfoldModule
 from tenfold.engine.optimization import build_optimizer, build_scheduler
 
+Built = tuple[dict[str, Any], Any, TenfoldModule, L.Trainer]
+
 DEFAULT = "classification/mnist5k"
-EPOCHS = 7  # of each loop, the first one not counted
-STEPS = 60  # of an epoch at most
+EPOCHS = 5  # of each loop, the first one not counted
+STEPS = 20  # of an epoch at most
 
 
 class EpochTimes(L.Callback):
@@ -62,10 +64,12 @@ class EpochTimes(L.Callback):
             self.start = None
 
 
-def built(recipe: str, folder: Path, epochs: int) -> tuple[dict[str, Any], Any, TenfoldModule, L.Trainer]:
+def built(recipe: str, folder: Path, epochs: int) -> Built:
     """All that `tenfold train` builds, as it builds it."""
     overrides = [f"experiment={recipe}", f"folder={folder}", "threads=1", f"trainer.max_epochs={epochs}"]
-    config = to_plain(compose("train", [*overrides, f"trainer.limit_train_batches={STEPS}", "trainer.limit_val_batches=1"]))
+    config = to_plain(
+        compose("train", [*overrides, f"trainer.limit_train_batches={STEPS}", "trainer.limit_val_batches=1"])
+    )
     L.seed_everything(config["seed"], verbose=False)
     data = build_data(config)
     data.prepare_data()
@@ -75,9 +79,9 @@ def built(recipe: str, folder: Path, epochs: int) -> tuple[dict[str, Any], Any, 
     return config, data, module, build_trainer(config, folder)
 
 
-def by_hand(recipe: str, folder: Path, ours: threading.Semaphore, theirs: threading.Semaphore) -> list[float]:
+def by_hand(all_of_it: Built, ours: threading.Semaphore, theirs: threading.Semaphore) -> list[float]:
     """The loop that a person would write: fetch, augment, forward, backward, step; the loss summed up for the log."""
-    config, data, module, _ = built(recipe, folder, EPOCHS)
+    config, data, module, _ = all_of_it
     network = module.network.train()
     loader = data.train_dataloader()
     steps = min(len(loader), STEPS)
@@ -114,9 +118,10 @@ def compare(recipe: str) -> list[object]:
     ours, theirs = threading.Semaphore(0), threading.Semaphore(1)
     hand: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        thread = threading.Thread(target=lambda: hand.extend(by_hand(recipe, Path(folder, "hand"), ours, theirs)))
-        thread.start()
+        hands = built(recipe, Path(folder, "hand"), EPOCHS)
         _, data, module, trainer = built(recipe, Path(folder, "ours"), EPOCHS)
+        thread = threading.Thread(target=lambda: hand.extend(by_hand(hands, ours, theirs)), daemon=True)
+        thread.start()
         times = EpochTimes(ours, theirs)
         trainer.callbacks.insert(0, times)
         trainer.fit(module, datamodule=data)
@@ -158,7 +163,7 @@ def alone(which: str, recipe: str) -> None:
             module.on_train_batch_end = lambda *_: os._exit(0)  # type: ignore[method-assign]
             trainer.fit(module, datamodule=data)
         if which == "--hand":
-            by_hand(recipe, Path(folder), threading.Semaphore(0), threading.Semaphore(EPOCHS))
+            by_hand(built(recipe, Path(folder), EPOCHS), threading.Semaphore(0), threading.Semaphore(EPOCHS))
         if which == "--ours":
             _, data, module, trainer = built(recipe, Path(folder), EPOCHS)
             trainer.fit(module, datamodule=data)
@@ -170,7 +175,9 @@ def main(arguments: list[str]) -> None:
     if arguments and arguments[0].startswith("--"):
         return alone(*arguments)
     recipes = options("experiment") if arguments == ["all"] else arguments or [DEFAULT]
-    rows = [[*compare(recipe), *(f"{peak_memory(recipe, which):.0f}" for which in ("hand", "ours"))] for recipe in recipes]
+    rows = [
+        [*compare(recipe), *(f"{peak_memory(recipe, which):.0f}" for which in ("hand", "ours"))] for recipe in recipes
+    ]
     print(table(["recipe", "steps", "by hand, ms", "ours, ms", "ratio", "by hand, MiB", "ours, MiB"], rows))
     bare, ours = first_step()
     print(f"\nimports alone {bare:.2f} s; to the end of the first step {ours:.2f} s: {ours - bare:.2f} s above them")

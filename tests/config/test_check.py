@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 import torch
 
-from tenfold.config.check import check_batch, check_batches, check_config
+from tenfold.config.batches import check_batches
+from tenfold.config.check import check_batch, check_config
 from tenfold.config.compose import compose, options, to_plain
 from tenfold.config.fits import expected, fits, hints_of, name_of
 from tenfold.engine.build import build_data, build_module
@@ -150,7 +151,7 @@ def test_nested_targets_are_checked_at_their_own_path():
 
 
 def test_a_target_that_cannot_be_called():
-    line = mistake("+data.augment={_target_: torch.pi}", recipe="classification/folder", *["data.path=x"])
+    line = mistake("~data.augment", "+data.augment={_target_: torch.pi}", recipe="classification/digits")
     assert line == "data.augment._target_: torch.pi is a float, expected a class or function"
 
 

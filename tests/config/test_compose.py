@@ -14,7 +14,15 @@ from tenfold.config.instantiate import resolve, targets
 from tenfold.errors import UserError
 
 FILES = sorted(conf_folder().rglob("*.yaml"))
-NAMES = [str(path.relative_to(conf_folder())) for path in FILES]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(conf_folder()))
+
+
+def group_of(path: Path) -> str:
+    return path.relative_to(conf_folder()).parts[0]
+
 
 #: Keys whose name says all, in whichever file; and the names of parts, whose own keys explain them.
 SELF_EVIDENT = {
@@ -101,7 +109,7 @@ def test_an_interpolation_that_leads_nowhere_is_named():
 # Every file of conf/ -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_file_begins_by_saying_what_it_is(path):
     comments = [line for line in path.read_text().splitlines()[:2] if not line.startswith("# @package")]
     assert re.match(r"# \S.{15,}", comments[0]), comments[0]
@@ -125,8 +133,7 @@ def settable(path: Path) -> Iterator[tuple[str, str, str]]:
         above = ""
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if f.parts[-2] not in ("hydra", "debug") and "experiment" not in f.parts],
-                         ids=lambda path: str(path.relative_to(conf_folder())))  # fmt: skip
+@pytest.mark.parametrize("path", [f for f in FILES if group_of(f) not in ("hydra", "debug", "experiment")], ids=name_of)
 def test_every_key_is_explained_where_it_is_set(path):
     """On its line or the line above; in a file that takes it from another one of its group, there."""
     known = SELF_EVIDENT | {key.rpartition(".")[2] for base in bases(path) for key, *_ in settable(base)}
@@ -147,10 +154,9 @@ def bases(path: Path) -> Iterator[Path]:
             yield from bases(base)
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if f.parts[-2] in ("debug",) or "experiment" in f.parts],
-                         ids=lambda path: str(path.relative_to(conf_folder())))  # fmt: skip
+@pytest.mark.parametrize("path", [f for f in FILES if group_of(f) in ("debug", "experiment")], ids=name_of)
 def test_recipes_set_keys_that_their_parts_have(path):
-    """What a recipe sets is explained by the part that it changes, so it must be one of that part's keys (or be explained)."""
+    """What a recipe sets is explained by the part that it changes, so it must be one of that part's keys."""
     group = path.relative_to(conf_folder()).parts[0]
     name = str(path.relative_to(conf_folder() / group).with_suffix(""))
     config = to_plain_with_gaps([f"{group}={name}"])
@@ -184,8 +190,7 @@ def part_files(path: Path, config: dict, group: str) -> Iterator[Path]:
             yield from bases(part)
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if "_target_" in f.read_text()],
-                         ids=lambda path: str(path.relative_to(conf_folder())))  # fmt: skip
+@pytest.mark.parametrize("path", [f for f in FILES if "_target_" in f.read_text()], ids=name_of)
 def test_every_target_exists(path):
     for name, node in targets(yaml.safe_load(path.read_text())):
         resolve(node["_target_"], f"{name}._target_")

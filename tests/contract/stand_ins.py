@@ -65,6 +65,19 @@ def tsv(folder: Path, rng: np.random.Generator) -> list[str]:
     return [f"data.path={path}"]
 
 
+def conll(folder: Path, rng: np.random.Generator) -> list[str]:
+    names, words = ["Ada Lovelace", "Bern", "Alan Turing"], ["met", "saw", "in", "and", "today"]
+    for part in ("train", "val", "test"):
+        sentences = []
+        for _ in range(40):
+            first, *rest = rng.choice(names).split()
+            tagged = [(first, "B-NAME"), *((word, "I-NAME") for word in rest)]
+            tagged += [(word, "O") for word in rng.choice(words, rng.integers(1, 6))]
+            sentences.append("\n".join("\t".join(pair) for pair in tagged))
+        (folder / f"{part}.bio").write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
+    return [f"data.{part}={folder / part}.bio" for part in ("train", "val", "test")]
+
+
 #: By data config: writes files into an empty folder and gives the overrides that point there. Configs that are not here
 #: must run as they are.
 STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
@@ -75,6 +88,7 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
     "images/folder": pictures,
     "tabular/csv": csv_table,
     "text/tsv": tsv,
+    "text/conll": conll,
 }
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.stand_ins import stand_in
 
 import tenfold
+from contract.stand_ins import stand_in
 from tenfold.commands.list import describe
 from tenfold.commands.train import run as train
 from tenfold.config.check import check_config

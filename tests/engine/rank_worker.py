@@ -9,9 +9,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from engine.toys import Gan, Regressor, ToyData, flat, sgd, train, warmup
 from torch import nn
 
+from engine.toys import Gan, Regressor, ToyData, flat, sgd, train, warmup
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.gather import Gathered
 from tenfold.errors import UserError
@@ -24,7 +24,9 @@ def case(function: Callable[[int], dict[str, Any]]) -> Callable[[int], dict[str,
     return function
 
 
-def fitted(module, samples: int, ranks: int, batch_size: int = 4, stepping: Stepping | None = None, **trainer) -> dict[str, Any]:
+def fitted(
+    module, samples: int, ranks: int, batch_size: int = 4, stepping: Stepping | None = None, **trainer
+) -> dict[str, Any]:
     parts = len(module.optimized)
     strategy = "auto" if ranks == 1 else "ddp" if parts == 1 else "ddp_find_unused_parameters_true"
     arguments = {"devices": ranks, "strategy": strategy, "max_epochs": 2, "log_every_n_steps": 1} | trainer

@@ -5,11 +5,11 @@ from __future__ import annotations
 import lightning as L
 import pytest
 import torch
-from engine.toys import Regressor, Sequences, ToyData, difference, sequences, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from engine.toys import Regressor, Sequences, ToyData, difference, sequences, train
 from tenfold.engine.accumulation import Accumulation, Stepping
 from tenfold.engine.batch import cut
 
@@ -19,7 +19,9 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 @st.composite
 def partitions(draw: st.DrawFn) -> tuple[int, list[int]]:
     """A seed, and the sizes of up to twelve micro-batches."""
-    return draw(st.integers(0, 10_000)), draw(st.lists(st.integers(1, 7), min_size=1, max_size=12).filter(lambda s: sum(s) > 1))
+    return draw(st.integers(0, 10_000)), draw(
+        st.lists(st.integers(1, 7), min_size=1, max_size=12).filter(lambda s: sum(s) > 1)
+    )
 
 
 def undivided(module: Regressor, batch: Sequences) -> tuple[list[Tensor], dict[str, float]]:
@@ -97,7 +99,9 @@ def test_a_window_that_spans_epochs_sees_every_sample_equally_often():
     train(Watched(), ToyData(23, 8, last_batch="carry"), stepping=Stepping(micro_batch_size=3), max_epochs=23)
     assert all(len(batch) == 8 for batch in seen)
     _, counts = torch.cat(seen).unique(return_counts=True)
-    assert len(counts) == 23 and set(counts.tolist()) == {2 * 8}  # 23 epochs of 2 batches of 8 samples are 16 permutations
+    assert len(counts) == 23 and set(counts.tolist()) == {
+        2 * 8
+    }  # 23 epochs of 2 batches of 8 samples are 16 permutations
 
 
 class Plain(L.LightningModule):
@@ -122,12 +126,19 @@ class Plain(L.LightningModule):
 def test_lightning_alone_gives_another_gradient(case):
     samples, micro, window = (8, 2, 4) if case == "ragged tokens" else (6, 2, 4)
     module, batch = Regressor(), sequences(samples)
-    if case == "short last window":  # every step valid: micro-batches weigh the same, but three of them are divided by four
+    if (
+        case == "short last window"
+    ):  # every step valid: micro-batches weigh the same, but three of them are divided by four
         batch = Sequences(*(t[:samples] for t in batch))._replace(valid=torch.ones_like(batch.valid))
         batch.inputs[:, 0, 0] = 1.0
     expected, _ = undivided(module, batch)
     plain = Plain(module)
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
     trainer = L.Trainer(accelerator="cpu", max_epochs=1, accumulate_grad_batches=window, **quiet)
     trainer.fit(plain, torch.utils.data.DataLoader(cut(batch, [micro] * (samples // micro)), batch_size=None))
     assert len(plain.gradients) == 1

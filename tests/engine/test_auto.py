@@ -7,10 +7,10 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from engine.toys import Gan, Regressor, ToyData, difference, flat, sequences, train
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
+from engine.toys import Gan, Regressor, ToyData, difference, flat, sequences, train
 from tenfold.engine import memory
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.batch import cut
@@ -156,7 +156,9 @@ def test_so_are_the_types_that_say_it(error):
     assert memory.is_out_of_memory(error)
 
 
-@pytest.mark.parametrize("wording", ["CUDA error: device-side assert triggered", "expected scalar type Float but found Half"])
+@pytest.mark.parametrize(
+    "wording", ["CUDA error: device-side assert triggered", "expected scalar type Float but found Half"]
+)
 def test_other_errors_are_not_taken_for_it(wording):
     assert not memory.is_out_of_memory(RuntimeError(wording))
 
@@ -166,7 +168,9 @@ def test_activations_are_counted_once_and_given_back():
     with memory.measured() as activations:
         y = layer(x).relu()
         loss = (layer(y) ** 2).sum()
-        assert activations.bytes == 3 * 10 * 100 * 4  # the input, relu's output (kept twice, held once), what is squared
+        assert (
+            activations.bytes == 3 * 10 * 100 * 4
+        )  # the input, relu's output (kept twice, held once), what is squared
     loss.backward()
     del y, loss
     assert activations.bytes == 0 and activations.peak == 3 * 10 * 100 * 4

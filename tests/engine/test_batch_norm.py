@@ -6,9 +6,9 @@ import warnings
 
 import pytest
 import torch
-from engine.toys import Regressor, ToyData, difference, draw_weights, flat, train
 from torch import nn
 
+from engine.toys import Regressor, ToyData, difference, draw_weights, flat, train
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.batch import cut
 from tenfold.engine.batch_norm import whole_batch_statistics
@@ -84,7 +84,9 @@ def test_the_gradient_takes_the_statistics_as_constants():
     for module in (constant, whole):
         draw_weights(module, seed=1)
     variance, mean = torch.var_mean(whole.network[0](batch.inputs).detach(), (0, 2), correction=0)
-    constant.network[1].forward = lambda x: nn.functional.batch_norm(x, mean, variance, *constant.network[1].parameters())
+    constant.network[1].forward = lambda x: nn.functional.batch_norm(
+        x, mean, variance, *constant.network[1].parameters()
+    )
     for module in (constant, whole):
         sums, weights = module.losses(batch), module.weights(batch)
         sum(sums[name] / float(weights[name]) for name in sums).backward()
@@ -116,4 +118,6 @@ def test_the_default_says_once_what_it_does(stepping, times):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         train(normalised(), ToyData(16, 8), stepping=stepping, max_epochs=2)
-    assert sum("BatchNorm sees the statistics of each micro-batch" in str(warning.message) for warning in caught) == times
+    assert (
+        sum("BatchNorm sees the statistics of each micro-batch" in str(warning.message) for warning in caught) == times
+    )

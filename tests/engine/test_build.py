@@ -14,7 +14,11 @@ METRICS = {"accuracy": "max", "loss": "min"}
     [(None, "val/accuracy", "max"), ("val/loss", "val/loss", "min"), ("val/accuracy", "val/accuracy", "max")],
 )
 def test_a_callback_learns_what_to_watch_and_which_way_is_better(given, monitor, mode):
-    assert monitored({"_target_": "x", "monitor": given}, METRICS) == {"_target_": "x", "monitor": monitor, "mode": mode}
+    assert monitored({"_target_": "x", "monitor": given}, METRICS) == {
+        "_target_": "x",
+        "monitor": monitor,
+        "mode": mode,
+    }
     assert monitored({"_target_": "x"}, METRICS) == {"_target_": "x"}
 
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 import torch
-from engine.toys import Gan, Regressor, ToyData, sgd, train
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
+from engine.toys import Gan, Regressor, ToyData, sgd, train
 from tenfold.engine.accumulation import Stepping
 from tenfold.errors import UserError
 
@@ -68,12 +68,14 @@ class Broken(Regressor):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     module = Broken()
-    with pytest.raises(UserError, match=r"loss: not finite at step 6 \(epoch 1, batch 2\).*last good checkpoint is .*last.ckpt"):
+    with pytest.raises(
+        UserError, match=r"loss: not finite at step 6 \(epoch 1, batch 2\).*last good checkpoint is .*last.ckpt"
+    ):
         train(
             module, ToyData(12, 4), tmp_path, max_epochs=3, enable_checkpointing=True,
-            callbacks=[ModelCheckpoint(tmp_path, save_last=True)],
+            callbacks=[ModelCheckpoint(tmp_path / "checkpoints", save_last=True)],
         )  # fmt: skip
-    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
     assert kept["global_step"] == 3 and all(p.isfinite().all() for p in kept["state_dict"].values())
     assert all(p.isfinite().all() for p in module.parameters())  # the step was not taken
 

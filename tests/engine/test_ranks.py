@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine import rank_worker
 
+from engine import rank_worker
 from tenfold.engine.processes import _environment, _free_port
 
 TESTS = Path(__file__).parents[1]

@@ -60,7 +60,11 @@ def test_a_score_that_is_not_a_number_is_never_the_best(tmp_path):
 
 
 def test_what_is_not_there_is_told(tmp_path):
-    for address, message in (("latest", "there is no run under"), ("best:val/loss", "has the metric"), ("x", "no run folder")):
+    for address, message in (
+        ("latest", "there is no run under"),
+        ("best:val/loss", "has the metric"),
+        ("x", "no run folder"),
+    ):
         with pytest.raises(UserError, match=message):
             runs.find_run(address, tmp_path)
     folder = finished(tmp_path / "a", {"val/loss": 1.0})
@@ -72,7 +76,13 @@ def test_what_is_not_there_is_told(tmp_path):
         runs.checkpoint_of(folder, "first")
 
 
-TORCHRUN = {"LOCAL_RANK": "{rank}", "RANK": "{rank}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"}
+TORCHRUN = {
+    "LOCAL_RANK": "{rank}",
+    "RANK": "{rank}",
+    "WORLD_SIZE": "2",
+    "LOCAL_WORLD_SIZE": "2",
+    "TORCHELASTIC_RUN_ID": "x",
+}
 SLURM = {"SLURM_PROCID": "{rank}", "SLURM_JOB_ID": "71", "SLURM_STEP_ID": "0"}
 
 

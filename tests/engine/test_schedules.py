@@ -39,7 +39,9 @@ def test_without_warmup_cosine_is_torchs():
 def test_the_fall_after_warmup_is_that_of_one_cycle(decay, strategy):
     total, rise = 40, 10  # torch's cycle peaks at step pct * total - 1 and ends at step total - 1
     torchs = rates(
-        lambda o: OneCycleLR(o, 0.4, total_steps=total, pct_start=rise / total, anneal_strategy=strategy, final_div_factor=1e9),
+        lambda o: OneCycleLR(
+            o, 0.4, total_steps=total, pct_start=rise / total, anneal_strategy=strategy, final_div_factor=1e9
+        ),
         total,
     )
     ours = rates(lambda o: warmup_decay(o, total_steps=total - 1, warmup=rise - 1, decay=decay), total)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine.toys import Gan, Regressor, ToyData, difference, draw_weights, flat, sgd, train, warmup
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from engine.toys import Gan, Regressor, ToyData, difference, draw_weights, flat, sgd, train, warmup
 from tenfold.engine.accumulation import Stepping
 from tenfold.errors import UserError
 
@@ -64,7 +64,9 @@ def test_max_steps_counts_the_primary_alone():
     gan = Watched()
     trainer = train(gan, ToyData(22, 8), max_steps=10, max_epochs=-1)
     assert trainer.global_step == 10
-    assert [name for name, _ in gan.seen].count("generator") == [name for name, _ in gan.seen].count("discriminator") == 10
+    assert (
+        [name for name, _ in gan.seen].count("generator") == [name for name, _ in gan.seen].count("discriminator") == 10
+    )
 
 
 def test_a_primary_that_steps_less_often_still_decides():

@@ -86,7 +86,9 @@ class Gan(TenfoldModule):
     def discriminator_losses(self, batch: Sequences) -> dict[str, Tensor]:
         real = self.discriminator(batch.targets[..., None])
         fake = self.discriminator(self.generator(batch.inputs).detach())
-        return {"adversarial": ((nn.functional.softplus(-real) + nn.functional.softplus(fake))[..., 0] * batch.valid).sum()}
+        return {
+            "adversarial": ((nn.functional.softplus(-real) + nn.functional.softplus(fake))[..., 0] * batch.valid).sum()
+        }
 
     def losses(self, batch: Sequences) -> dict[str, Tensor]:
         fake = self.discriminator(self.generator(batch.inputs))
@@ -138,7 +140,12 @@ def train(
     if seed is not None:
         draw_weights(module, seed)
     module.stepping = stepping or module.stepping
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
     arguments = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, **quiet} | trainer
     fitter = L.Trainer(default_root_dir=folder, **arguments)
     fitter.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)

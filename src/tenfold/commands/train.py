@@ -114,7 +114,7 @@ def _override(config: DictConfig, key: str, value: str, recipe: str) -> None:
 
 
 def _local_processes(config: DictConfig) -> int:
-    """Processes to start on this machine: none where a cluster's launcher (torchrun, SLURM) has started them already."""
+    """Processes to start on this machine: no more where a cluster's launcher (torchrun, SLURM) has started them."""
     if "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ:
         return 1
     devices: Any = config.trainer.devices

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from tenfold.config.batches import check_batches
 from tenfold.config.compose import to_plain
 from tenfold.config.fits import expected, fits, hints_of
 from tenfold.config.instantiate import parameters_of, resolve, targets
@@ -24,12 +25,12 @@ _GRAMMAR = frozenset({"_target_", "_partial_", "_convert_", "_recursive_", "_arg
 
 
 def check_config(config: DictConfig) -> None:
-    """Everything that can be known without data. Raises `UserError` naming the key, what was found and what was expected.
+    """Everything that can be known without data. Raises `UserError` naming the key, what was found and expected.
 
-    Every `_target_` exists; every argument fits its signature in name and type and none is missing; the monitored metric is
-    one that the module declares; the arithmetic of batches, micro-batches and devices is possible; the devices are there.
+    Every `_target_` exists; every argument fits its signature in name and type and none is missing; the monitored
+    metric is one that the module declares; batches can be shared out and cut as is asked for; the devices are there.
     """
-    plain = to_plain(OmegaConf.merge(config, {"folder": config.get("folder") or "run"}))
+    plain = to_plain(config, folder=config.get("folder") or "run")
     _check_groups(plain)
     supplied = _supplied(plain)
     for path, node in targets(plain):
@@ -178,49 +179,6 @@ def _check_loggers(loggers: Mapping[str, Any]) -> None:
             raise UserError(
                 f"logger: {name} needs the package {name!r}, which is not installed; pip install 'tenfold[{name}]'"
             )
-
-
-def check_batches(config: Mapping[str, Any]) -> None:
-    """batch_size = devices x micro-batches x micro_batch_size must be possible."""
-    trainer, batch = config["trainer"], config["data"].get("batch_size")
-    devices = _world_size(trainer)
-    micro, cuts = trainer.get("micro_batch_size"), trainer.get("accumulate_grad_batches")
-    for key, value in (("micro_batch_size", micro), ("accumulate_grad_batches", cuts)):
-        if isinstance(value, int) and value < 1:
-            raise UserError(f"trainer.{key}: found {value}, expected at least 1")
-    if not isinstance(batch, int):
-        return
-    if batch < 1:
-        raise UserError(f"data.batch_size: found {batch}, expected at least 1")
-    if devices is not None and batch % devices:
-        raise UserError(
-            f"data.batch_size: {batch} cannot be shared equally by {devices} devices; expected a multiple of {devices}"
-        )
-    share = batch // (devices or 1)
-    if isinstance(micro, int) and micro > share:
-        raise UserError(
-            f"trainer.micro_batch_size: {micro} is larger than the {share} samples of a batch on each device"
-        )
-    if cuts is not None and cuts > share:
-        raise UserError(
-            f"trainer.accumulate_grad_batches: {cuts} micro-batches cannot be cut from {share} samples a device"
-        )
-    if isinstance(micro, int) and cuts is not None and -(-share // micro) != cuts:
-        raise UserError(
-            f"trainer.accumulate_grad_batches: {cuts} disagrees with trainer.micro_batch_size: {micro}, which cuts the "
-            f"{share} samples of a device into {-(-share // micro)}; give one of the two"
-        )
-    if micro == "auto" and cuts is not None:
-        raise UserError(
-            f"trainer.accumulate_grad_batches: {cuts} disagrees with trainer.micro_batch_size: auto; give one of the two"
-        )
-
-
-def _world_size(trainer: Mapping[str, Any]) -> int | None:
-    devices = trainer.get("devices", 1)
-    if isinstance(devices, (list, tuple)):
-        devices = len(devices)
-    return devices * int(trainer.get("num_nodes", 1)) if isinstance(devices, int) and devices > 0 else None
 
 
 def check_batch(module: TenfoldModule, data: DataModule) -> None:

@@ -30,7 +30,7 @@ def conf_folder() -> Path:
 
 
 def run_with_hydra(verb: str, run: Callable[[DictConfig], int], arguments: Sequence[str]) -> int:
-    """Compose `conf/<verb>.yaml` with the overrides in `arguments`, and call `run` with it (or with each job of a sweep)."""
+    """Compose `conf/<verb>.yaml` with the overrides in `arguments`; call `run` with it, or with each job of a sweep."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -113,7 +113,7 @@ def _as_job(code: int) -> None:
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """The config of `tenfold <verb> <overrides>`, composed in this process. Raises `UserError` as the command line does."""
+    """The config of `tenfold <verb> <overrides>`, composed here. Raises `UserError` as the command line does."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
@@ -130,12 +130,12 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
     return config
 
 
-def to_plain(config: DictConfig) -> dict[str, Any]:
-    """All interpolations resolved, in plain types. Raises `UserError` naming the key that cannot be."""
+def to_plain(config: DictConfig, **changed: Any) -> dict[str, Any]:
+    """All interpolations resolved, in plain types, some values changed before. Raises `UserError` naming the key."""
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     try:
-        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain: Any = OmegaConf.to_container(OmegaConf.merge(config, changed), resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise UserError(f"{error.full_key}: missing, expected {error.full_key}=...") from error
     except OmegaConfBaseException as error:
@@ -193,7 +193,8 @@ def _keys(config: Any, path: str = "") -> Iterator[str]:
     for key in config:
         name = f"{path}.{key}" if path else str(key)
         yield name
-        if OmegaConf.is_dict(config) and not OmegaConf.is_interpolation(config, key) and OmegaConf.is_dict(config[key]):
+        unset = OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key)
+        if not unset and OmegaConf.is_dict(config[key]):
             yield from _keys(config[key], name)
 
 

@@ -66,7 +66,7 @@ def resolve(target: str, key: str = "_target_") -> Any:
 
 
 def signature_of(target: str) -> dict[str, inspect.Parameter]:
-    """The parameters that `target` takes, by name; those that a class hands on to its parents as `**kwargs` included."""
+    """The parameters that `target` takes, by name, with those that a class hands on to its parents as `**kwargs`."""
     return parameters_of(resolve(target))
 
 
@@ -78,7 +78,7 @@ def parameters_of(function: Any) -> dict[str, inspect.Parameter]:
     named: list[inspect.Parameter] = []
     rest: list[inspect.Parameter] = []
     for cls in (cls for cls in function.__mro__[:-1] if "__init__" in vars(cls)):
-        own = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+        own = [p for p in inspect.signature(vars(cls)["__init__"]).parameters.values() if p.name != "self"]
         named = [p for p in own if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         rest = [p for p in own if p.kind is p.VAR_KEYWORD]
         optional = [p.replace(default=None, kind=p.KEYWORD_ONLY) for p in named] if found else named
@@ -103,9 +103,10 @@ def targets(config: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any
 def require_allowed(config: Any) -> None:
     """Refuse a config out of a file when it names anything but a building block of an allowed package.
 
-    A block is a class (a network, a module, a data source, ...) or a model function of torchvision, defined in an allowed
-    package itself: neither a module that such a package happens to import (`torch.os`) nor a function that runs or loads
-    code (`torch.hub.load`) passes. Nor does an interpolation, which could become any target; what Tenfold writes has none.
+    A block is a class (a network, a module, a data source, ...) or a model function of torchvision, defined in an
+    allowed package itself: neither a module that such a package happens to import (`torch.os`) nor a function that runs
+    or loads code (`torch.hub.load`) passes. Nor does an interpolation, which could become any target; what Tenfold
+    writes has none.
     """
     for path, text in _strings(config):
         if "${" in text:
@@ -116,8 +117,8 @@ def require_allowed(config: Any) -> None:
         target = str(node["_target_"])
         if not _is_block(target):
             raise UserError(
-                f"{path}._target_: {target!r} is refused; a checkpoint may name classes of {', '.join(sorted(_allowed()))} "
-                "(TENFOLD_ALLOW=package adds your own)"
+                f"{path}._target_: {target!r} is refused; a checkpoint may name classes of "
+                f"{', '.join(sorted(_allowed()))} (TENFOLD_ALLOW=package adds your own)"
             )
 
 

@@ -24,19 +24,19 @@ class DataSpec:
     provides: ClassVar[frozenset[str]] = frozenset()
 
     def network_arguments(self) -> dict[str, Any]:
-        """The constructor arguments that the data decides (`num_classes`, `in_channels`, ...), by their field's names."""
+        """The constructor arguments that the data decides (`num_classes`, `in_channels`, ...), by name."""
         raise NotImplementedError
 
     def read(self, sources: Sequence[str], batch_size: int) -> Iterator[tuple[list[str], Any]]:
         """Turn what a person names on the command line into batches for the network.
 
-        Yields `(names, inputs)`: a name for each sample (a path, a line of text) and the network's input, prepared just as
-        in training. Raises `UserError` on a source that cannot be read.
+        Yields `(names, inputs)`: a name for each sample (a path, a line of text) and the network's input, prepared just
+        as in training. Raises `UserError` on a source that cannot be read.
         """
         raise NotImplementedError
 
     def example_inputs(self) -> tuple[Any, ...]:
-        """Arguments of a network's forward for two samples, of the shape that the data has; random, from a fixed seed."""
+        """Arguments of a network's forward for two samples of the data's shape; random, from a fixed seed."""
         raise NotImplementedError
 
     def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
@@ -58,12 +58,12 @@ class DataSpec:
 def spec_from_dict(values: dict[str, Any]) -> DataSpec:
     """Rebuild a spec from a checkpoint.
 
-    Only subclasses of `DataSpec` that tenfold itself defines, or that a topic outside it had loaded already, are resolved:
-    a file never gets another name imported.
+    Only subclasses of `DataSpec` that tenfold itself defines, or that a topic outside it had loaded already, are
+    resolved: a file never gets another name imported.
     """
     arguments = dict(values)
     target = str(arguments.pop("_target_", ""))
-    module_name, _, class_name = target.rpartition(".")
+    module_name = target.rpartition(".")[0]
     if module_name.split(".")[0] == "tenfold":
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module_name)
@@ -74,6 +74,7 @@ def spec_from_dict(values: dict[str, Any]) -> DataSpec:
 
 
 def _subclasses(cls: type) -> Iterator[type]:
-    for child in cls.__subclasses__():
+    children: list[type] = cls.__subclasses__()
+    for child in children:
         yield child
         yield from _subclasses(child)

@@ -63,10 +63,16 @@ class Accumulation:
         self._spare: Any = None  # one sample, for a rank whose share of a short batch is empty
         self._warned = False
         if self._own_sum and not isinstance(module.trainer.strategy, DDPStrategy):
-            raise UserError("trainer.micro_batch_size: auto needs strategy ddp where there are several devices; expected a number")
+            raise UserError(
+                "trainer.micro_batch_size: auto needs strategy ddp where there are several devices; expected a number"
+            )
 
     def backward(
-        self, batch: Any, losses: Callable[[Any], Sums], weights: Callable[[Any], Weights], zero_grad: Callable[[], None]
+        self,
+        batch: Any,
+        losses: Callable[[Any], Sums],
+        weights: Callable[[Any], Weights],
+        zero_grad: Callable[[], None],
     ) -> Sums:
         """Fill the gradients from `batch` and return each term's mean over it (this rank's part, to be summed over ranks).
 
@@ -99,7 +105,9 @@ class Accumulation:
         size = num_samples(batch)
         if size == 0:
             if self._spare is None:
-                raise UserError("data.batch_size: a device got no sample of the first batch; expected at least one a device")
+                raise UserError(
+                    "data.batch_size: a device got no sample of the first batch; expected at least one a device"
+                )
             return self._spare, True
         if self._spare is None and self.module.world_size > 1:
             self._spare = cut(batch, [1])[0] if size > 1 else batch

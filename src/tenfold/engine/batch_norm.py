@@ -35,11 +35,11 @@ def whole_batch_statistics(module: nn.Module, forward: Callable[[], Any], ghost:
     device = getattr(module, "device", torch.device("cpu"))
     try:
         for layer in layers:
-            layer.forward = _recording(layer, recorded[layer], ghost)  # type: ignore[method-assign]
+            layer.forward = _recording(layer, recorded[layer], ghost)  # type: ignore[assignment,method-assign]
         with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
             forward()
         for layer in layers:
-            layer.forward = _applying(layer, recorded[layer])  # type: ignore[method-assign]
+            layer.forward = _applying(layer, recorded[layer])  # type: ignore[assignment,method-assign]
         yield
     finally:
         for layer in layers:

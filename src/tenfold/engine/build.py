@@ -37,7 +37,11 @@ def build_module(config: Mapping[str, Any], spec: DataSpec) -> TenfoldModule:
     """
     model = dict(config["model"])
     known = spec.network_arguments()
-    parts = {name: _build_part(part, known) for name, part in model.items() if isinstance(part, Mapping) and "_target_" in part}
+    parts = {
+        name: _build_part(part, known)
+        for name, part in model.items()
+        if isinstance(part, Mapping) and "_target_" in part
+    }
     own = {name: value for name, value in model.items() if name not in parts}
     module: TenfoldModule = instantiate(own, spec=spec, **parts)
     module.config = dict(config)
@@ -92,8 +96,9 @@ def require_device(trainer: Mapping[str, Any]) -> None:
         hint = nearest(accelerator, names)
         raise UserError(f"trainer.accelerator: found {accelerator!r}, expected one of {', '.join(names)}{hint}")
     if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise UserError(f"trainer.accelerator: {accelerator} was asked for, but this machine shows no GPU; expected cpu or auto")
+        raise UserError(
+            f"trainer.accelerator: {accelerator} was asked for, but this machine shows no GPU; expected cpu or auto"
+        )
     devices = trainer.get("devices", 1)
     if accelerator in ("gpu", "cuda") and isinstance(devices, int) and devices > torch.cuda.device_count():
         raise UserError(f"trainer.devices: {devices} GPUs were asked for, this machine has {torch.cuda.device_count()}")
-

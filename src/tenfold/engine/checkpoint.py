@@ -26,7 +26,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"checkpoint {path}: holds pickled code or is no checkpoint, expected plain types only") from error
+        raise UserError(
+            f"checkpoint {path}: holds pickled code or is no checkpoint, expected plain types only"
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"checkpoint {path}: truncated or damaged, expected a whole checkpoint file") from error
     ours = contents.get("tenfold") if isinstance(contents, dict) else None

@@ -55,13 +55,13 @@ def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
 
 def _resume_from(folder: Path, module: TenfoldModule) -> str:
     path = runs.checkpoint_of(folder, "last")
-    load_weights(module, load_checkpoint(path))  # a damaged or foreign file is told as such before anything else happens
+    load_weights(
+        module, load_checkpoint(path)
+    )  # a damaged or foreign file is told as such before anything else happens
     return str(path)
 
 
-def _measure(
-    trainer: L.Trainer, module: TenfoldModule, data: DataModule, config: dict[str, Any]
-) -> dict[str, float]:
+def _measure(trainer: L.Trainer, module: TenfoldModule, data: DataModule, config: dict[str, Any]) -> dict[str, float]:
     """Metrics of the best checkpoint on validation and, once, on test data."""
     # The checkpoint holds the average already; the callback would put the last one in its place.
     trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]

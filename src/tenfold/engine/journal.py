@@ -58,7 +58,7 @@ class Journal:
         return self._full(self.module.global_step + 1)
 
     def _full(self, step: int) -> bool:
-        every = self.module.trainer.log_every_n_steps
+        every: int = self.module.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return step // every > self._logged // every
 
     def record(self, means: dict[str, Tensor]) -> None:

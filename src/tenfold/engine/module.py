@@ -156,7 +156,7 @@ class TenfoldModule(L.LightningModule):
             self.journal.gradient_norm = norm
 
     def _clip_norm(self, optimizer: Optimizer, clip: float) -> Tensor:
-        wrapped = self.trainer.strategy.model
+        wrapped: Any = self.trainer.strategy.model
         if hasattr(wrapped, "clip_grad_norm_"):  # FSDP holds shards: only it knows the norm of the whole
             return wrapped.clip_grad_norm_(clip)
         return torch.nn.utils.clip_grad_norm_(_parameters(optimizer), clip)
@@ -192,9 +192,7 @@ class TenfoldModule(L.LightningModule):
             optimizer = build_optimizer(part_of(self.config["optimizer"], name), self.get_submodule(name))
             scheduler = self.config.get("scheduler")
             optimizers.append(optimizer)
-            self._schedulers.append(
-                build_scheduler(scheduler and part_of(scheduler, name), optimizer, total_steps)
-            )
+            self._schedulers.append(build_scheduler(scheduler and part_of(scheduler, name), optimizer, total_steps))
         return optimizers, [scheduler for scheduler in self._schedulers if scheduler is not None]
 
     def _scheduler_interval(self, index: int) -> str:
@@ -213,7 +211,9 @@ class TenfoldModule(L.LightningModule):
         for index, scheduler in enumerate(self._schedulers):
             if isinstance(scheduler, ReduceLROnPlateau):
                 if score is None:
-                    raise UserError("scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated")
+                    raise UserError(
+                        "scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated"
+                    )
                 scheduler.step(score)
             elif scheduler is not None and self._scheduler_interval(index) == "epoch":
                 scheduler.step()
@@ -286,7 +286,7 @@ class TenfoldModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.journal.check()
         self.config["chosen_micro_batch_size"] = self.accumulation.chosen
-        loader = self.trainer.train_dataloader
+        loader: Any = self.trainer.train_dataloader
         checkpoint["tenfold"] = {
             "config": self.config,
             "spec": self.spec.to_dict(),
@@ -309,7 +309,8 @@ class TenfoldModule(L.LightningModule):
             torch.cuda.set_rng_state(self._resumed["device_random"], self.device)
         # Lightning restores a loader only where it was not asked for the number of steps before, as schedules do.
         if self._resumed.get("loader") is not None:
-            self.trainer.train_dataloader.load_state_dict(self._resumed["loader"])
+            loader: Any = self.trainer.train_dataloader
+            loader.load_state_dict(self._resumed["loader"])
         self._resumed = {}
 
 

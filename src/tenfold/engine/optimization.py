@@ -27,7 +27,9 @@ def part_of(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if "_target_" in config:
         return config
     if name not in config:
-        raise UserError(f"optimizer or scheduler: found {', '.join(config) or 'nothing'}, expected one for {name!r} too")
+        raise UserError(
+            f"optimizer or scheduler: found {', '.join(config) or 'nothing'}, expected one for {name!r} too"
+        )
     return config[name]
 
 

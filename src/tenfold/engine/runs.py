@@ -68,7 +68,9 @@ def shared_folder(parent: Path) -> Path:
     started, deadline = time.time(), time.monotonic() + apart
     while not pointer.is_file() or pointer.stat().st_mtime < started - apart:  # older: left by a launch of the same id
         if time.monotonic() > deadline:
-            raise UserError(f"folder: rank 0 made none under {parent} within {apart} s; do all nodes share this folder?")
+            raise UserError(
+                f"folder: rank 0 made none under {parent} within {apart} s; do all nodes share this folder?"
+            )
         time.sleep(0.1)
     return Path(pointer.read_text(encoding="utf-8"))
 
@@ -112,7 +114,9 @@ def find_run(address: str, outputs: Path) -> Path:
     if folder.is_file():
         folder = folder.parent.parent if folder.suffix == ".ckpt" else folder.parent
     if not (folder / CONFIG).is_file():
-        raise UserError(f"run: {address} is no run folder (no {CONFIG} in it); expected latest, best:<metric> or a path")
+        raise UserError(
+            f"run: {address} is no run folder (no {CONFIG} in it); expected latest, best:<metric> or a path"
+        )
     return folder
 
 
@@ -146,4 +150,6 @@ def checkpoint_of(folder: Path, which: str = "best") -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise UserError(f"run: {folder} holds no checkpoint ({which}.ckpt); was the run stopped before its first epoch ended?")
+    raise UserError(
+        f"run: {folder} holds no checkpoint ({which}.ckpt); was the run stopped before its first epoch ended?"
+    )

@@ -31,7 +31,7 @@ def test_a_corpus_is_its_text(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus, "_BATCH", batch)
         if not kept:
-            with pytest.raises(UserError, match="empty|min_count"):
+            with pytest.raises(UserError, match=r"empty|min_count"):
                 build_corpus(sentences, folder, min_count)
             assert not folder.exists()
             return
@@ -78,7 +78,7 @@ def test_a_damaged_cache_is_told(tmp_path: Path) -> None:
     build_corpus([["a"] * 9], tmp_path / "c", 1)
     content = (tmp_path / "c" / "tokens.bin").read_bytes()
     (tmp_path / "c" / "tokens.bin").write_bytes(content[:-4])
-    with pytest.raises(UserError, match="tokens.bin: does not have its checksum"):
+    with pytest.raises(UserError, match=r"tokens.bin: does not have its checksum"):
         load_corpus(tmp_path / "c")
 
 
@@ -107,6 +107,7 @@ def test_a_line_of_any_length_comes_in_pieces_cut_at_spaces(tmp_path: Path, monk
         (b"text\n\xff\xfe\n", "line 2: byte 1 is not UTF-8"),
         (gzip.compress(b"text " * 999)[:-9], "not a whole gzip file"),
     ],
+    ids=["zero byte", "not UTF-8", "cut off"],
 )
 def test_a_file_that_is_no_text_is_told(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "t").write_bytes(content)
@@ -116,12 +117,12 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path, content: bytes, message:
 
 def test_missing_and_empty_sources_are_told(tmp_path: Path) -> None:
     (tmp_path / "corpus.txt").write_text("a")
-    with pytest.raises(UserError, match="did you mean 'corpus.txt'"):
+    with pytest.raises(UserError, match=r"did you mean 'corpus.txt'"):
         find_texts(tmp_path / "corpsu.txt")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="an empty folder"):
         find_texts(tmp_path / "empty")
     with pytest.raises(UserError, match="corpus is empty"):
         build_corpus([[]], tmp_path / "c", 1)
-    with pytest.raises(UserError, match="data.min_count: found 5"):
+    with pytest.raises(UserError, match=r"data.min_count: found 5"):
         build_corpus([["a", "a"]], tmp_path / "c", 5)

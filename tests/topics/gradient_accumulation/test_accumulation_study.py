@@ -29,6 +29,7 @@ def finished(recipe: str, folder, *overrides: str):
 def text_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("text") / "run"
     overrides = ["trainer.limit_train_batches=8", "data.max_length=40", "data.max_size=200", "data.batch_size=16"]
+    overrides += ["model.micro_batch_sizes=[1,4,16]"]
     return folder, *finished("variable_length", folder, *overrides)
 
 
@@ -103,6 +104,13 @@ def test_batch_norm_is_exact_in_one_part_only(tmp_path):
     assert distance["micro_4"] > 1e-3 and distance["whole_statistics_4"] > 1e-3
 
 
+def test_one_step_is_enough_for_pictures(tmp_path):
+    overrides = ["data=images/digits", "trainer.max_steps=1", "model.micro_batch_sizes=[16]"]
+    metrics, _ = finished("exact", tmp_path / "run", *overrides)
+    assert "test/milliseconds/whole" not in metrics  # the first step is weighed, not timed
+    assert (tmp_path / "run" / "plots" / "study_costs.png").is_file()
+
+
 @pytest.mark.parametrize(
     "override, told",
     [
@@ -137,6 +145,7 @@ def test_the_language_model_sees_neither_later_tokens_nor_padding():
         torch.testing.assert_close(network(padded)[:, :9], logits)
 
 
-@pytest.mark.parametrize("side", [8, 28, 5])
-def test_the_image_network_takes_any_size(side):
-    assert SmallCNN(3, 4, norm="batch")(torch.randn(2, 3, side, side)).shape == (2, 4)
+@pytest.mark.parametrize("size", [8, (28, 21), 5])
+def test_the_image_network_takes_any_size(size):
+    height, width = (size, size) if isinstance(size, int) else size
+    assert SmallCNN(3, size, 4, norm="batch")(torch.randn(2, 3, height, width)).shape == (2, 4)

@@ -86,7 +86,7 @@ def gensims(name: str) -> Path:
     return package_file("gensim", "test", "test_data", name)
 
 
-@pytest.mark.parametrize("name", ["lee_fasttext_new.bin", "crime-and-punishment.bin", "non_ascii_fasttext.bin"])
+@pytest.mark.parametrize("name", ["lee_fasttext_new.bin", "crime-and-punishment.bin"])
 def test_fasttexts_own_files_come_back_byte_for_byte(tmp_path: Path, name: str) -> None:
     path = gensims(name)
     save_fasttext(load_fasttext(path), tmp_path / "again.bin")
@@ -144,7 +144,7 @@ def test_labels_of_a_supervised_model_come_back(tmp_path: Path) -> None:
 def test_a_damaged_fasttext_file_is_told(tmp_path: Path, size: int) -> None:
     content = gensims("crime-and-punishment.bin").read_bytes()
     (tmp_path / "m.bin").write_bytes(content[:size])
-    with pytest.raises(UserError, match="truncated|too early"):
+    with pytest.raises(UserError, match=r"truncated|too early"):
         load_fasttext(tmp_path / "m.bin")
     (tmp_path / "m.bin").write_bytes(b"PK" + content)
     with pytest.raises(UserError, match="not a FastText"):

@@ -48,7 +48,7 @@ def trained(
 
 def held_out(model: Word2Vec, data: TextCorpus) -> float:
     batch = data.splits["test"].fetch(torch.arange(len(data.splits["test"])))
-    return float(model.losses(batch)[model.term]) / float(model.weights(batch)[model.term])
+    return float(model.losses(batch)[model.term].detach()) / float(model.weights(batch)[model.term])
 
 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
@@ -102,7 +102,7 @@ def test_questions_of_one_two_and_three_words(data: TextCorpus) -> None:
     assert -1 <= two["similarity"] <= 1
     assert not {"aaa1", "aaa2", "bbb1"} & set(three["analogy"])
     assert len(vector["vector"]) == 16
-    with pytest.raises(UserError, match="not in the vocabulary of 32 words; did you mean 'aaa"):
+    with pytest.raises(UserError, match=r"not in the vocabulary of 32 words; did you mean 'aaa"):
         model.predict_inputs(Queries((("aaa7",),)))
     with pytest.raises(UserError, match="found 4 words"):
         model.predict_inputs(Queries((("a", "b", "c", "d"),)))
@@ -128,7 +128,7 @@ def test_wrong_settings_are_told(data: TextCorpus, options: dict, message: str) 
 def test_wrong_data_settings_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "cache"))
     (tmp_path / "t.txt").write_text("a b c a b c\n" * 20)
-    with pytest.raises(UserError, match="expected at least 3"):
+    with pytest.raises(UserError, match="expected 3"):
         TextCorpus(str(tmp_path / "t.txt"), min_count=1).setup()
     with pytest.raises(UserError, match="data.tokenizer: found 'word'"):
         TextCorpus(str(tmp_path / "t.txt"), tokenizer="word")  # type: ignore[arg-type]

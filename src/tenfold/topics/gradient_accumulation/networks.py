@@ -21,6 +21,7 @@ class SmallCNN(nn.Sequential):
     def __init__(
         self,
         in_channels: int,
+        image_size: int | Sequence[int],
         num_classes: int,
         channels: Sequence[int] = (16, 32, 64),
         norm: Literal["none", "batch"] = "none",
@@ -30,7 +31,9 @@ class SmallCNN(nn.Sequential):
             layers.append(nn.Conv2d(inner, outer, 3, padding=1, bias=norm == "none"))
             layers += [nn.BatchNorm2d(outer)] if norm == "batch" else []
             layers += [nn.GELU(), nn.AvgPool2d(2, ceil_mode=True)]
-        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], num_classes))
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = (-(-side // 2 ** len(channels)) for side in sides)  # each block halves, rounding up
+        super().__init__(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, num_classes))
 
 
 class CausalCNN(nn.Module):

@@ -71,10 +71,10 @@ def costs(history: History, copies: Sequence[Copy]) -> Figure:
 def _cost(axes: Axes, history: History, copies: Sequence[Copy], kind: str, title: str) -> None:
     sizes = sorted({copy.micro_batch_size for copy in copies})
     for variant in VARIANTS:
-        drawn = sorted((c.micro_batch_size, history.costs(c.name)[kind]) for c in copies if c.variant == variant)
+        drawn = sorted((c.micro_batch_size, history.costs(c.name).get(kind, math.nan)) for c in copies if c.variant == variant)
         if drawn:
             axes.plot(*zip(*drawn), "o-", color=COLOURS[variant], linewidth=1.4, markersize=4, label=variant)
-    axes.axhline(history.costs(WHOLE)[kind], color=GREY, linestyle="--", linewidth=1.2, label="whole batch")
+    axes.axhline(history.costs(WHOLE).get(kind, math.nan), color=GREY, linestyle="--", linewidth=1.2, label="whole batch")
     axes.set(xscale="log", yscale="log", xlabel="micro-batch size, samples", title=title)
     axes.set_xticks(sizes, map(str, sizes))
     axes.set_xticks([], minor=True)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.module import Stage, TenfoldModule
-from tenfold.topics.sequence_labeling.data import TaggedBatch
+from tenfold.topics.sequence_labeling.data import TaggedBatch, TaggingData
 from tenfold.topics.sequence_labeling.networks import PADDING, UNKNOWN
 from tenfold.topics.sequence_labeling.spans import extract
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
-from tenfold.topics.sequence_labeling.tally import Tally
+from tenfold.topics.sequence_labeling.tally import Example, Tally
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -76,13 +76,20 @@ class Tagger(TenfoldModule):
         tally = self.measured[stage]
         drawn: dict[str, Picture] = {
             f"{stage}/confusions": pictures.confusions(tally.confusions, self.spec.gold_tags),
-            f"{stage}/tagged": pictures.tagged(tally.examples, self.spec),
+            f"{stage}/tagged": pictures.tagged(self._with_tokens(tally.examples, stage), self.spec),
         }
         if self.spec.scheme:
             drawn[f"{stage}/f1_by_type"] = pictures.f1_by_type(tally)
         if hasattr(self.network.decoder, "scores"):
             drawn[f"{stage}/transitions"] = pictures.transitions(self.network.decoder.scores()[1], self.spec.tags)
         return drawn
+
+    def _with_tokens(self, examples: list[Example], stage: Stage) -> list[Example]:
+        """The first sentences as they are written, where the data is at hand: batches hold indices only."""
+        data = self._trainer.datamodule if self._trainer is not None else None  # type: ignore[attr-defined]
+        if not isinstance(data, TaggingData) or self.world_size > 1:
+            return examples
+        return [example._replace(tokens=s.tokens) for example, s in zip(examples, data.sentences[stage], strict=False)]
 
     def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
         """The tags of each sequence, and the spans that they mark: from token `start` up to, not including, `stop`."""

@@ -145,7 +145,7 @@ class CorpusData(DataModule):
         number = -(-len(corpus.tokens) // self.length)
         if number < 3:
             raise UserError(
-                f"data.length: {len(corpus.tokens)} tokens make {number} stretches of {self.length}, expected at least 3"
+                f"data.length: {len(corpus.tokens)} tokens make {number} stretches of {self.length}, expected 3"
             )
         order = torch.randperm(number, generator=torch.Generator().manual_seed(self.split_seed))
         val, test = (max(1, round(number * fraction)) for fraction in self.fractions)

@@ -52,6 +52,7 @@ class FastTextFile:
     output: NDArray[np.float32]
     labels: tuple[str, ...] = ()
     label_counts: NDArray[np.int64] | None = None
+    version: int = VERSION
 
     def vectors(self) -> WordVectors:
         """The vector of each word, the mean of its rows, with the buckets for words not seen."""
@@ -67,7 +68,7 @@ def save_fasttext(model: FastTextFile, path: Path) -> None:
     """Write a .bin file, whole or not at all."""
     partial = path.with_name(f".partial-{path.name}")
     with partial.open("wb") as file:
-        file.write(struct.pack("<2i", MAGIC, VERSION))
+        file.write(struct.pack("<2i", MAGIC, model.version))
         file.write(_ARGUMENTS.pack(*vars(model.arguments).values()))
         size, labels = len(model.words), len(model.labels)
         file.write(struct.pack("<3i2q", size + labels, size, labels, model.num_tokens, -1))
@@ -113,7 +114,14 @@ def _read(path: Path, file: IO[bytes]) -> FastTextFile:
             f"{path}: vectors of shape {matrices[0].shape}, expected {(num_words + arguments.buckets, arguments.dim)}"
         )
     return FastTextFile(
-        arguments, names[:num_words], counts[:num_words], num_tokens, *matrices, names[num_words:], counts[num_words:]
+        arguments,
+        names[:num_words],
+        counts[:num_words],
+        num_tokens,
+        *matrices,
+        names[num_words:],
+        counts[num_words:],
+        version,
     )
 
 
