@@ -23,13 +23,16 @@ def mnist5k() -> list[Row]:
 
 def digits() -> list[Row]:
     folds = [
-        train("experiment=classification/digits", "data.protocol=folds", f"data.fold={fold}", *_DIGITS) for fold in range(10)
+        train("experiment=classification/digits", "data.protocol=folds", f"data.fold={fold}", *_DIGITS)
+        for fold in range(10)
     ]
     return [_row("digits, 10-fold shuffled", folds, f"SVC {_svc_digits_folds():.2%}")]
 
 
 def halves() -> list[Row]:
-    records = [train("experiment=classification/digits", "data.protocol=halves", f"seed={s}", *_DIGITS) for s in (1, 2, 3)]
+    records = [
+        train("experiment=classification/digits", "data.protocol=halves", f"seed={s}", *_DIGITS) for s in (1, 2, 3)
+    ]
     return [_row("digits, unshuffled halves, mean of 3 seeds", records, f"SVC {_svc_digits_halves():.2%}")]
 
 
@@ -74,7 +77,9 @@ def _flat(split) -> tuple[np.ndarray, np.ndarray]:
 def _svc_digits_folds() -> float:
     scores = []
     for fold in range(10):
-        data = _data("experiment=classification/digits", "data.protocol=folds", f"data.fold={fold}", "data.val_fraction=0")
+        data = _data(
+            "experiment=classification/digits", "data.protocol=folds", f"data.fold={fold}", "data.val_fraction=0"
+        )
         scores.append(_svc(data))
     return statistics.mean(scores)
 

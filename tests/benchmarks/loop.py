@@ -2,10 +2,10 @@
 
     python tests/benchmarks/loop.py [recipe ... | all]
 
-Both loops have the same network, batches, augmentation, loss, optimizer and schedule, and one thread. Ours is the Trainer of
-`tenfold train`, with progress bar and TensorBoard. They take turns epoch by epoch: the table shows the median of an epoch's
-time by its steps, validation left out. Then the time from a fresh interpreter to the end of the first step, above that of
-`import torch, lightning, torchvision`.
+Both loops have the same network, batches, augmentation, loss, optimizer and schedule, and one thread. Ours is the
+Trainer of `tenfold train`, with progress bar and TensorBoard. They take turns epoch by epoch: the table shows the
+median of an epoch's time by its steps, validation left out. Then the time from a fresh interpreter to the end of the
+first step, above that of `import torch, lightning, torchvision`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`make bench`: runs the benchmark scripts beside this one, or those named as arguments, one after the other.
 
-Each is a program of its own that prints a Markdown table: figures of ours beside a peer's or a trivial baseline's, taken in the
-same run.
+Each is a program of its own that prints a Markdown table: figures of ours beside a peer's or a trivial baseline's,
+taken in the same run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A few exact optimizer steps of a recipe, in this process or in one of several: `python -m contract.frozen_run OUT JOBS`.
+"""A few exact optimizer steps of a recipe, in this process or in one of several: `python -m contract.frozen_run OUT
+JOBS`.
 
-What a partition of the batch may change is left out: dropout draws, BatchNorm's statistics (both off in evaluation mode)
-and augmentation. What remains must come out the same however a batch is shared.
+What a partition of the batch may change is left out: dropout draws, BatchNorm's statistics (both off in evaluation
+mode) and augmentation. What remains must come out the same however a batch is shared.
 """
 
 from __future__ import annotations

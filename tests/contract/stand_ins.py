@@ -14,7 +14,7 @@ from tenfold.config.compose import compose
 
 
 def idx(folder: Path, rng: np.random.Generator) -> list[str]:
-    for part, count in (("train", 80), ("t10k", 40)):
+    for part, count in (("train", 200), ("t10k", 40)):
         images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = (np.arange(count) % 10).astype(np.uint8)
         for name, array in (("images-idx3", images), ("labels-idx1", labels)):

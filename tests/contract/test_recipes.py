@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ def run(request, tmp_path_factory) -> Run:
     return Run(request.param, to_plain(config), folder)
 
 
+def _empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 def _short() -> list[str]:
     return [
         "threads=1",
@@ -83,7 +89,7 @@ def test_a_recipe_is_described_for_the_list(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_checks_and_passes_one_batch_of_everything(recipe, tmp_path):
-    files = stand_in(recipe, tmp_path, np.random.default_rng(0))
+    files = stand_in(recipe, _empty(tmp_path / "data"), np.random.default_rng(0))
     folder = tmp_path / "run"
     config = compose(
         "train", [f"experiment={recipe}", "debug=fast", f"folder={folder}", *_short()[2:], "threads=1", *files]
@@ -150,7 +156,7 @@ def test_micro_batches_give_the_gradient_of_one_batch(run, dtype, tolerance):
     generator = torch.Generator().manual_seed(1)
     for _ in range(3):
         borders = sorted({0, size, *torch.randint(1, size, (3,), generator=generator).tolist()})
-        sizes = [stop - start for start, stop in zip(borders, borders[1:], strict=False)]
+        sizes = [stop - start for start, stop in pairwise(borders)]
         parts = _gradient(module, cut(batch, sizes))
         assert torch.linalg.vector_norm(parts - whole) <= tolerance * torch.linalg.vector_norm(whole)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from contract.frozen_run import weights_after
 from contract.stand_ins import stand_in
-
 from tenfold.config.compose import options
 from tenfold.engine.processes import _environment, _free_port
 
@@ -42,7 +42,9 @@ def in_two(jobs, tmp_path_factory) -> Path:
     ranks = []
     for rank in range(2):
         environment = os.environ | _environment(rank, 2, port) | {"PYTHONPATH": tests, "OMP_NUM_THREADS": "1"}
-        ranks.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        ranks.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
     for process in ranks:
         output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output[-3000:]

@@ -99,9 +99,15 @@ def test_a_resumed_run_repeats_the_choice(tmp_path):
     def run(resume: bool) -> Regressor:
         module = Regressor()
         train(
-            module, ToyData(8, 8), tmp_path, auto(1.2 * KIBIBYTES), enable_checkpointing=True, max_epochs=2 if resume else 1,
-            callbacks=[ModelCheckpoint(tmp_path, filename="last"), attempts], ckpt_path=tmp_path / "last.ckpt" if resume else None,
-        )  # fmt: skip
+            module,
+            ToyData(8, 8),
+            tmp_path,
+            auto(1.2 * KIBIBYTES),
+            enable_checkpointing=True,
+            max_epochs=2 if resume else 1,
+            callbacks=[ModelCheckpoint(tmp_path, filename="last"), attempts],
+            ckpt_path=tmp_path / "last.ckpt" if resume else None,
+        )
         return module
 
     class Attempts(L.Callback):
@@ -131,9 +137,9 @@ def test_a_resumed_run_repeats_the_choice(tmp_path):
         "HIP out of memory. Tried to allocate 2.00 GiB",
         "MPS backend out of memory (MPS allocated: 17.90 GB)",
         "XPU out of memory. Tried to allocate 1.00 GiB",
-        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes",
+        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 B",
         "DefaultCPUAllocator: not enough memory: you tried to allocate 4000000 bytes.",
-        "NCCL Error 1: unhandled cuda error (run with NCCL_DEBUG=INFO): Failed to CUDA calloc 6291456 bytes, out of memory",
+        "NCCL Error 1: unhandled cuda error (NCCL_DEBUG=INFO tells more): Failed to CUDA calloc 6291456, out of memory",
     ],
 )
 def test_every_wording_is_understood(wording):

@@ -45,9 +45,16 @@ def run(folder: Path, stop_at: int = -1, resume: bool = False, ema: bool = False
     last = folder / "checkpoints" / "last.ckpt"
     try:
         train(
-            module, data, folder, Stepping(micro_batch_size=3), seed=2 if resume else 1, max_epochs=3, callbacks=callbacks,
-            ckpt_path=last if resume else None, enable_checkpointing=True,
-        )  # fmt: skip
+            module,
+            data,
+            folder,
+            Stepping(micro_batch_size=3),
+            seed=2 if resume else 1,
+            max_epochs=3,
+            callbacks=callbacks,
+            ckpt_path=last if resume else None,
+            enable_checkpointing=True,
+        )
     except Interrupted as stop:
         return None if stop.path == last else pytest.fail(f"saved to {stop.path}")
     return module

@@ -144,9 +144,11 @@ def test_losses_may_differ_from_part_to_part():
     class Pair(Gan):
         def training_step(self, batch, batch_idx):
             self.means = self.update(
-                "generator", batch, lambda b: {"own": F.mse_loss(self.generator(b.inputs)[..., 0], b.targets, reduction="sum")},
+                "generator",
+                batch,
+                lambda b: {"own": F.mse_loss(self.generator(b.inputs)[..., 0], b.targets, reduction="sum")},
                 lambda b: {"own": b.targets.numel()},
-            )  # fmt: skip
+            )
 
     pair, data = Pair(), ToyData(8, 8)
     train(pair, data, stepping=Stepping(micro_batch_size=3))

@@ -25,8 +25,9 @@ class Interrupted(Exception):
 class Interrupt(Checkpoint):
     """On SIGINT or SIGTERM, let the optimizer step end, save `last.ckpt`, and leave by `Interrupted`.
 
-    The last step of an epoch is followed by its validation first. A second signal stops at once, as if this callback were
-    not there. Being a `Checkpoint`, it comes after all callbacks that have a state to save, such as a weight average.
+    The last step of an epoch is followed by its validation first. A second signal stops at once, as if this callback
+    were not there. Being a `Checkpoint`, it comes after all callbacks that have a state to save, such as a weight
+    average.
     """
 
     signals = (signal.SIGINT, signal.SIGTERM)

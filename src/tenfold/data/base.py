@@ -26,7 +26,8 @@ class Labelled(NamedTuple):
 class DataModule(L.LightningDataModule):
     """A data set in three splits, with a spec from which the network is built.
 
-    A subclass implements `load()`, which fills `splits` and `spec`; it is called once. Splits are `Fetchable` data sets.
+    A subclass implements `load()`, which fills `splits` and `spec`; it is called once. Splits are `Fetchable` data
+    sets.
 
     batch_size: samples that one optimizer step sees, over all devices and micro-batches.
     eval_batch_size: samples in a validation or test batch, over all devices; limits memory only, never a result.
@@ -86,7 +87,7 @@ class DataModule(L.LightningDataModule):
         return dataset.data.labels
 
     def baseline(self, split: Split) -> dict[str, float]:
-        """Metrics of the trivial answer (the majority class, the mean, ...), learned on train and measured on `split`."""
+        """Metrics of the trivial answer (the majority class, the mean, ...), learned on train, measured on `split`."""
         return {}
 
     def example(self, split: Split, index: int) -> Tensor | str:

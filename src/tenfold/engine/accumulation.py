@@ -5,9 +5,9 @@ The one place that decides how losses are normalised. For loss terms t with sums
 
     L = sum_t S_t / W_t
 
-with S_t and W_t taken over the whole batch: all micro-batches of all ranks. A mean of the micro-batches' means is not that
-as soon as they differ in weight. Weights are known from the batch alone (`TenfoldModule.weights`), so each micro-batch is
-scaled by the final 1 / W_t before its backward pass, and no gradient is touched twice.
+with S_t and W_t taken over the whole batch: all micro-batches of all ranks. A mean of the micro-batches' means is not
+that as soon as they differ in weight. Weights are known from the batch alone (`TenfoldModule.weights`), so each
+micro-batch is scaled by the final 1 / W_t before its backward pass, and no gradient is touched twice.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ Weights = dict[str, Tensor | int | float]
 class Stepping:
     """How one optimizer step is computed; none of it changes which gradient is meant.
 
-    micro_batch_size: samples a device computes at once; "auto" halves from the whole batch when memory runs out; None: all.
+    micro_batch_size: samples a device computes at once; "auto" halves from the whole batch when memory runs out; None:
+        all.
     accumulate_grad_batches: the same, said as the number of micro-batches; None: decided by micro_batch_size.
     batch_norm: whose statistics BatchNorm uses, those of each "micro" batch or of the "whole" batch (one more pass).
     memory_budget: MiB that activations kept for the backward pass may take; a simulated limit, None: the device's own.
@@ -74,7 +75,8 @@ class Accumulation:
         weights: Callable[[Any], Weights],
         zero_grad: Callable[[], None],
     ) -> Sums:
-        """Fill the gradients from `batch` and return each term's mean over it (this rank's part, to be summed over ranks).
+        """Fill the gradients from `batch` and return each term's mean over it (this rank's part, to be summed over
+        ranks).
 
         With `micro_batch_size: auto`, running out of memory halves the micro-batch and starts the batch again from zero
         gradients, with the random state and the buffers as they were, so the attempt leaves no trace.
@@ -101,7 +103,7 @@ class Accumulation:
             self._halve(too_large, error)
 
     def _share(self, batch: Any) -> tuple[Any, bool]:
-        """This rank's share of the batch, and whether it is a ghost: a sample of weight zero in place of an empty share."""
+        """This rank's share, and whether it is a ghost: a sample of weight zero in place of an empty share."""
         size = num_samples(batch)
         if size == 0:
             if self._spare is None:
@@ -226,8 +228,9 @@ class Accumulation:
         self._warned = True
         if any(layer.training for layer in batch_norm_layers(self.module)):
             rank_zero_warn(
-                "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that accumulation "
-                "does not reproduce. trainer.batch_norm=whole takes them over the whole batch, at the cost of one more pass."
+                "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that "
+                "accumulation does not reproduce. trainer.batch_norm=whole takes them over the whole batch, "
+                "at the cost of one more pass."
             )
 
 

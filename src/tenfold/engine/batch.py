@@ -25,8 +25,8 @@ def cut(batch: Any, sizes: Sequence[int]) -> list[Any]:
     """The batch as consecutive micro-batches of the given sizes in samples.
 
     Tensors in named tuples, tuples, lists and dicts are cut along their first dimension. A batch whose samples hang
-    together otherwise (a graph, packed sequences) implements `cut(sizes)` itself; the sums that a module's `losses` takes over
-    the parts must add up to the sum over the whole.
+    together otherwise (a graph, packed sequences) implements `cut(sizes)` itself; the sums that a module's `losses`
+    takes over the parts must add up to the sum over the whole.
     """
     if hasattr(batch, "cut"):
         return batch.cut(sizes)

@@ -21,11 +21,12 @@ def batch_norm_layers(module: nn.Module) -> list[_BatchNorm]:
 def whole_batch_statistics(module: nn.Module, forward: Callable[[], Any], ghost: bool = False) -> Iterator[None]:
     """Normalise every BatchNorm layer of `module` by the statistics of the whole batch while the context is open.
 
-    `forward` computes the whole batch once without a graph (a fraction of training's memory); each layer records the mean
-    and variance of each of its calls, over all ranks, and updates its running statistics, once a batch and not once a
-    micro-batch. In the context the layers use what was recorded: activations equal those of the undivided batch. The
-    gradient takes the statistics as constants (their derivative would couple all samples, hence need all activations at
-    once). A rank whose batch is a `ghost` computes it for the others' sake and adds nothing to the statistics.
+    `forward` computes the whole batch once without a graph (a fraction of training's memory); each layer records the
+    mean and variance of each of its calls, over all ranks, and updates its running statistics, once a batch and not
+    once a micro-batch. In the context the layers use what was recorded: activations equal those of the undivided batch.
+    The gradient takes the statistics as constants (their derivative would couple all samples, hence need all
+    activations at once). A rank whose batch is a `ghost` computes it for the others' sake and adds nothing to the
+    statistics.
     """
     layers = [layer for layer in batch_norm_layers(module) if layer.training]
     if not layers:

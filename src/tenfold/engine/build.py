@@ -72,7 +72,7 @@ def build_trainer(config: Mapping[str, Any], folder: Path) -> L.Trainer:
 
 
 def monitored(callback: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[str, Any]:
-    """The callback's config with its `monitor` (the module's first metric where null) and whether more of it is better."""
+    """The callback's config with its `monitor` (where null, the module's first metric) and whether more is better."""
     if "monitor" not in callback:
         return dict(callback)
     monitor = callback["monitor"] or f"val/{next(iter(metrics))}"
@@ -80,7 +80,7 @@ def monitored(callback: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[s
 
 
 def _strategy(config: Mapping[str, Any]) -> str:
-    """DDP must look for unused parameters when parts take turns (a GAN's generator while its discriminator is updated)."""
+    """DDP must look for unused parameters when parts take turns (a GAN's generator and its discriminator)."""
     trainer = config["trainer"]
     strategy = trainer.get("strategy", "auto")
     alone = trainer.get("devices", 1) == trainer.get("num_nodes", 1) == 1

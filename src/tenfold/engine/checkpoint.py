@@ -18,8 +18,8 @@ from tenfold.errors import UserError
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The contents of a Tenfold checkpoint, on the CPU.
 
-    Raises `UserError` on a missing or truncated file, on one that holds pickled code, and on one that is not ours. Nothing
-    in the file is ever executed (`weights_only=True`).
+    Raises `UserError` on a missing or truncated file, on one that holds pickled code, and on one that is not ours.
+    Nothing in the file is ever executed (`weights_only=True`).
     """
     if not path.is_file():
         raise UserError(f"checkpoint {path}: there is no such file")

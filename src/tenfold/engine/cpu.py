@@ -28,8 +28,8 @@ def _share_of_cores() -> int:
 def _keep_memory() -> None:
     """Let malloc reuse large blocks instead of giving them back to the system after every operation.
 
-    By default glibc maps each activation above 128 KiB (to 32 MiB, as it adapts) anew; the page faults take up to a fifth of a
-    training step. Elsewhere than on glibc, nothing is changed.
+    By default glibc maps each activation above 128 KiB (to 32 MiB, as it adapts) anew; the page faults take up to a
+    fifth of a training step. Elsewhere than on glibc, nothing is changed.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -15,7 +15,7 @@ from tenfold.errors import UserError
 
 
 def evaluate(module: TenfoldModule, folder: Path, split: Stage, accelerator: str = "auto") -> dict[str, Any]:
-    """The metrics, baselines and intervals of `module` on `split`, written to `evaluate-<split>.json` in `folder` too."""
+    """Metrics, baselines and intervals of `module` on `split`; written to `evaluate-<split>.json` in `folder` too."""
     require_device({"accelerator": accelerator})
     cpu.set_up(module.config["threads"])
     data = build_data(module.config)

@@ -19,16 +19,20 @@ TOLERANCE = 1e-3  # of the largest output: float32 kernels differ in the order o
 
 
 def export_onnx(module: TenfoldModule, path: Path) -> float:
-    """Write the module's network as ONNX with any batch size; the largest difference of onnxruntime's output from torch's.
+    """Write the module's network as ONNX with any batch size; the largest difference of onnxruntime's output from
+    torch's.
 
-    The preprocessing stands in the file's metadata. Raises `UserError` where the extra is missing or the outputs differ.
+    The preprocessing stands in the file's metadata. Raises `UserError` where the extra is missing or the outputs
+    differ.
     """
     onnx, runtime = _needed("onnx"), _needed("onnxruntime")
     _needed("onnxscript")
     network, inputs = _network(module)
     temporary = path.with_suffix(".part.onnx")
     try:
-        program = torch.onnx.export(network, inputs, dynamic_shapes=_free_dimensions(module), dynamo=True, verbose=False)
+        program = torch.onnx.export(
+            network, inputs, dynamic_shapes=_free_dimensions(module), dynamo=True, verbose=False
+        )
         assert program is not None
         program.save(str(temporary), external_data=False)
         model = onnx.load(str(temporary))
@@ -83,7 +87,9 @@ def _compare(network: nn.Module, exported: Callable[..., Tensor], inputs: tuple[
             found = exported(*arguments)
         worst = max(worst, float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-6)))
     if not worst <= TOLERANCE:
-        raise UserError(f"export: the exported network differs from torch by {worst:.1e}, expected at most {TOLERANCE:.0e}")
+        raise UserError(
+            f"export: the exported network differs from torch by {worst:.1e}, expected at most {TOLERANCE:.0e}"
+        )
     return worst
 
 
@@ -91,4 +97,6 @@ def _needed(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise UserError(f"export: needs the package {package!r}; install it with pip install 'tenfold[export]'") from error
+        raise UserError(
+            f"export: needs the package {package!r}; install it with pip install 'tenfold[export]'"
+        ) from error

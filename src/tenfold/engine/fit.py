@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,19 @@ from tenfold.data.base import DataModule
 from tenfold.engine import cpu, runs
 from tenfold.engine.build import build_data, build_module, build_trainer
 from tenfold.engine.checkpoint import load_checkpoint, load_weights
+from tenfold.engine.log import logged_to
 from tenfold.engine.module import TenfoldModule
 from tenfold.engine.record import record, summary
+from tenfold.errors import INTERRUPTED
 
 
 def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     """Train, choose by validation, measure on the test split once, and write `metrics.json`; the exit code."""
-    _quiet(folder)
+    with logged_to(folder / runs.LOG):
+        return _fit(config, folder, resume)
+
+
+def _fit(config: dict[str, Any], folder: Path, resume: bool) -> int:
     cpu.set_up(config["threads"])
     L.seed_everything(config["seed"], verbose=False)
     data = build_data(config)
@@ -44,7 +48,7 @@ def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     except Interrupted as stop:
         if trainer.is_global_zero:
             print(f"\nstopped at step {stop.step}; saved {stop.path}\nresume: tenfold train run={folder}")
-        return 130
+        return INTERRUPTED
     seconds = time.perf_counter() - started
     results = _measure(trainer, module, data, config)
     if trainer.is_global_zero:
@@ -55,9 +59,7 @@ def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
 
 def _resume_from(folder: Path, module: TenfoldModule) -> str:
     path = runs.checkpoint_of(folder, "last")
-    load_weights(
-        module, load_checkpoint(path)
-    )  # a damaged or foreign file is told as such before anything else happens
+    load_weights(module, load_checkpoint(path))  # a damaged or foreign file is told as such before all else
     return str(path)
 
 
@@ -65,7 +67,7 @@ def _measure(trainer: L.Trainer, module: TenfoldModule, data: DataModule, config
     """Metrics of the best checkpoint on validation and, once, on test data."""
     # The checkpoint holds the average already; the callback would put the last one in its place.
     trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
-    if trainer.fast_dev_run:
+    if config["trainer"].get("fast_dev_run"):
         if config["test"] and "test" in data.splits:
             trainer.test(module, datamodule=data, verbose=False)
         return _floats(trainer)
@@ -84,22 +86,3 @@ def _measure(trainer: L.Trainer, module: TenfoldModule, data: DataModule, config
 
 def _floats(trainer: L.Trainer) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def _quiet(folder: Path) -> None:
-    """Lightning's notices go to the run's log, not between the progress bar's lines."""
-    handler = logging.FileHandler(folder / runs.LOG, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    for old in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:  # of the job before, in a sweep
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 # The wordings in which CUDA, its libraries, ROCm, MPS and the CPU allocator say that memory is short.
 _WORDINGS = re.compile(
-    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUSOLVER_STATUS_ALLOC_FAILED|CUFFT_ALLOC_FAILED"
-    r"|DefaultCPUAllocator: (can't|not enough)|Unable to find a valid cuDNN algorithm|cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"
+    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUSOLVER_STATUS_ALLOC_FAILED"
+    r"|CUFFT_ALLOC_FAILED|cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"
+    r"|DefaultCPUAllocator: (can't|not enough)|Unable to find a valid cuDNN algorithm"
     r"|NCCL.*unhandled cuda error.*memory",
     re.IGNORECASE,
 )
@@ -37,7 +38,8 @@ class Activations:
     """Counts the memory that autograd keeps for the backward pass, parameters not included.
 
     `bytes` is what is kept now, `peak` the most so far. The count follows tensors' storages, so it is the same on every
-    device and every run. A storage that several operations keep counts once, and it is given back when the last of them is.
+    device and every run. A storage that several operations keep counts once, and it is given back when the last of them
+    is.
     """
 
     def __init__(self, budget: float | None = None) -> None:

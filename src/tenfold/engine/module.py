@@ -36,10 +36,10 @@ class TenfoldModule(L.LightningModule):
     - `evaluate(batch, stage)`: the same sums, updating whatever `measure(stage)` needs;
     - `measure(stage)`: the stage's metrics, cleared for the next pass.
 
-    The engine divides sums by weights over the whole optimizer step: micro-batches, a short last batch and ranks alike. A
-    topic with one network needs no more. One with several names them in `optimized` and calls `update` for each in its own
-    `training_step`; each accumulates apart. The first of them is the primary: `global_step`, `max_steps` and schedules
-    count its optimizer's steps.
+    The engine divides sums by weights over the whole optimizer step: micro-batches, a short last batch and ranks alike.
+    A topic with one network needs no more. One with several names them in `optimized` and calls `update` for each in
+    its own `training_step`; each accumulates apart. The first of them is the primary: `global_step`, `max_steps` and
+    schedules count its optimizer's steps.
     """
 
     #: Submodules that are optimized, each by an optimizer of its own; the first is the primary one.

@@ -1,7 +1,7 @@
 """One process a device: started for one run, ended together.
 
-The parent hands each child the run folder, whose config says all; nothing of the command line is replayed, so it works the
-same in a sweep.
+The parent hands each child the run folder, whose config says all; nothing of the command line is replayed, so it works
+the same in a sweep.
 """
 
 from __future__ import annotations

@@ -30,5 +30,3 @@ def device_for(accelerator: str) -> torch.device:
     if accelerator not in ("auto", "cpu"):
         raise UserError(f"accelerator: found {accelerator!r}, expected auto, cpu, gpu or mps")
     return torch.device("cpu")
-
-

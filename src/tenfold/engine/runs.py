@@ -52,8 +52,8 @@ def discard_untrained(folder: Path) -> None:
 def shared_folder(parent: Path) -> Path:
     """A new folder, the same for all processes that a cluster's launcher (torchrun, SLURM) started for this run.
 
-    Rank 0 makes it and leaves its name under the launch's id; the others wait for that. Needs a file system that they share,
-    as checkpoints do.
+    Rank 0 makes it and leaves its name under the launch's id; the others wait for that. Needs a file system that they
+    share, as checkpoints do.
     """
     launch = _launch_id()
     if launch is None:

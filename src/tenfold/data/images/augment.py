@@ -97,18 +97,3 @@ class Shift:
         columns = start[1] + torch.arange(width, device=images.device)
         sample = torch.arange(batch, device=images.device).view(-1, 1, 1)
         return padded[sample, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2).contiguous()
-
-
-class Cutout:
-    """A square of `pixels` a side set to the image's mean, its centre anywhere in the image (arXiv:1708.04552)."""
-
-    def __init__(self, pixels: int) -> None:
-        self.pixels = pixels
-
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        batch, _, height, width = images.shape
-        centre = torch.rand(2, batch, 1, generator=generator, device=images.device)
-        rows = (torch.arange(height, device=images.device) + 0.5 - centre[0] * height).abs() < self.pixels / 2
-        columns = (torch.arange(width, device=images.device) + 0.5 - centre[1] * width).abs() < self.pixels / 2
-        hole = (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
-        return torch.where(hole, images.mean((1, 2, 3), keepdim=True), images)

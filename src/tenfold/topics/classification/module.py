@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Classifier(TenfoldModule):
     r"""Minimises the cross-entropy of each sample's class,
 
-    .. math:: L = \frac{\sum_i w_{y_i} \, \ell(z_i, y_i)}{\sum_i w_{y_i}}, \qquad \ell(z, y) = -\log \mathrm{softmax}(z)_y.
+    .. math:: L = \frac{\sum_i w_{y_i} \, \ell(z_i, y_i)}{\sum_i w_{y_i}}, \qquad \ell(z, y) = -\log
+    \mathrm{softmax}(z)_y.
 
     network: any module that maps inputs `[batch, ...]` to logits `[batch, num_classes]`.
     label_smoothing: part of the target spread evenly over all classes (Szegedy et al., 2016, arXiv 1512.00567), 0 to 1.
@@ -124,7 +125,7 @@ class Classifier(TenfoldModule):
             )
         return drawn
 
-    def predict_inputs(self, inputs: Any) -> Sequence[Mapping[str, Any]]:
+    def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
         """The most probable label of each input, and the probability of each class."""
         probabilities = self.network(inputs).float().softmax(1)
         return [

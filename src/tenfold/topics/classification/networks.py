@@ -47,8 +47,8 @@ class CNN(nn.Module):
     and a linear map.
 
     A block is convolution, max-pooling, BatchNorm, GELU, convolution, BatchNorm, GELU: to pool before the norm makes
-    all that follows four times cheaper. `[batch, in_channels, height, width]`, at least 2 pixels a side for every
-    block, to logits `[batch, num_classes]`. The blocks are those of airbench (arXiv:2404.00498).
+    all that follows four times cheaper. `[batch, in_channels, height, width]`, both sides at least
+    :math:`2^{\text{blocks}}` pixels, to logits `[batch, num_classes]`. The blocks are airbench's (arXiv:2404.00498).
     """
 
     def __init__(

@@ -45,7 +45,9 @@ def distances_over_steps(history: History, copies: Sequence[Copy]) -> Figure:
             values = [value or math.nan for value in history.distances[copy.name]]
             style: dict[str, Any] = {"color": COLOURS[copy.variant], "alpha": shade, "label": copy.name}
             axes.plot(history.steps, values, marker=".", linewidth=1.4, **style)
-        axes.set(yscale="log", xlabel="optimizer step", ylabel="relative distance of the weights")
+        if any(any(values) for values in history.distances.values()):
+            axes.set_yscale("log")
+        axes.set(xlabel="optimizer step", ylabel="relative distance of the weights")
         axes.set_title("How far from training on whole batches")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
@@ -69,12 +71,15 @@ def costs(history: History, copies: Sequence[Copy]) -> Figure:
 
 
 def _cost(axes: Axes, history: History, copies: Sequence[Copy], kind: str, title: str) -> None:
+    if kind not in history.costs(WHOLE):  # of a single step, only the memory was taken
+        axes.set_title(f"{title}: not measured")
+        return
     sizes = sorted({copy.micro_batch_size for copy in copies})
     for variant in VARIANTS:
-        drawn = sorted((c.micro_batch_size, history.costs(c.name).get(kind, math.nan)) for c in copies if c.variant == variant)
+        drawn = sorted((c.micro_batch_size, history.costs(c.name)[kind]) for c in copies if c.variant == variant)
         if drawn:
             axes.plot(*zip(*drawn), "o-", color=COLOURS[variant], linewidth=1.4, markersize=4, label=variant)
-    axes.axhline(history.costs(WHOLE).get(kind, math.nan), color=GREY, linestyle="--", linewidth=1.2, label="whole batch")
+    axes.axhline(history.costs(WHOLE)[kind], color=GREY, linestyle="--", linewidth=1.2, label="whole batch")
     axes.set(xscale="log", yscale="log", xlabel="micro-batch size, samples", title=title)
     axes.set_xticks(sizes, map(str, sizes))
     axes.set_xticks([], minor=True)
