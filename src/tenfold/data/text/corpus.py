@@ -63,7 +63,7 @@ def text_lines(path: Path) -> Iterator[str]:
         with path.open("rb") as probe:
             packed = probe.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            for number, line in _pieces(file):
+            for number, line in _pieces(file):  # type: ignore[arg-type]
                 if b"\0" in line:
                     raise UserError(
                         f"{path} line {number}: has a zero byte, expected a text file (UTF-8), plain or gzipped"

@@ -23,6 +23,10 @@ class CRF(nn.Module):
     in training as in decoding; a gold sequence that takes one has a loss of infinity.
     """
 
+    forbidden_start: Tensor
+    forbidden_transitions: Tensor
+    forbidden_end: Tensor
+
     def __init__(self, num_tags: int, constraints: Constraints | None = None) -> None:
         super().__init__()
         self.start = nn.Parameter(torch.zeros(num_tags))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -31,13 +31,13 @@ class Tagger(TenfoldModule):
     """
 
     metrics = {"accuracy": "max", "loss": "min", "unseen_accuracy": "max"}
-    dashboard = ("val/accuracy", "test/accuracy", "test/confusions", "test/tagged")
+    dashboard: ClassVar[tuple[str, ...]] = ("val/accuracy", "test/accuracy", "test/confusions", "test/tagged")
 
     spec: TaggingSpec
 
     def __init__(self, spec: TaggingSpec, network: nn.Module) -> None:
         super().__init__(spec)
-        self.network = network
+        self.network: Any = network  # any module with a `decoder`
         self.tallies: dict[str, Tally] = {}
         self.measured: dict[str, Tally] = {}
 

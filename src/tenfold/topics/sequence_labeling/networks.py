@@ -34,11 +34,10 @@ class LinearTagger(nn.Module):
     ) -> None:
         super().__init__()
         self.window, self.num_tags = window, len(tags)
-        self.weights = nn.ModuleList(
-            nn.Embedding(size, (2 * window + 1) * len(tags), padding_idx=PADDING) for size in vocab_sizes
-        )
-        for table in self.weights:
+        tables = [nn.Embedding(size, (2 * window + 1) * len(tags), padding_idx=PADDING) for size in vocab_sizes]
+        for table in tables:
             nn.init.zeros_(table.weight)
+        self.weights = nn.ModuleList(tables)
         self.bias = nn.Parameter(torch.zeros(len(tags)))
         self.dropout = nn.Dropout(dropout)
         self.decoder = build_decoder(decoder, tags, scheme)

@@ -17,7 +17,7 @@ ENTRY = np.dtype([("key", np.int64), ("value", np.float64)])
 def sum_by_key(keys: NDArray[np.int64], values: NDArray[np.float64]) -> Run:
     """Distinct keys in order, and the sum of the values of each."""
     unique, inverse = np.unique(keys, return_inverse=True)
-    return unique, np.bincount(inverse, weights=values, minlength=len(unique))
+    return unique, np.bincount(inverse, weights=values, minlength=len(unique)).astype(np.float64)
 
 
 def chunk_pairs(tokens: NDArray[np.int32], num_words: int, window: int) -> Run:

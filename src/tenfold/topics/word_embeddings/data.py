@@ -30,7 +30,7 @@ class Stretches(NamedTuple):
     number in the corpus, `index` [stretches]."""
 
     tokens: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
 
 
 class Queries(NamedTuple):
@@ -214,7 +214,7 @@ class TextCorpus(CorpusData):
         for path in self.files():
             sentence: list[str] = []
             for line in text_lines(path):
-                found = self.cutter(line)
+                found = self.cutter(line)  # type: ignore[operator]
                 if self.unit == "line":
                     yield found
                 elif found:

@@ -24,7 +24,7 @@ Format = Literal["word2vec", "word2vec_binary", "glove"]
 
 def _open(path: Path, mode: str) -> IO[Any]:
     try:
-        return gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)
+        return gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)  # type: ignore[return-value]
     except OSError as error:
         raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
 

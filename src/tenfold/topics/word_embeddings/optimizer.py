@@ -16,7 +16,7 @@ class RowSGD(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float = 0.025) -> None:
         super().__init__(params, {"lr": lr})
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """The rows have moved already; what Lightning does before a step is left to do."""
         if closure is not None:
             closure()

@@ -47,7 +47,8 @@ def word_map(vectors: WordVectors, first: int = 50, words: int = 150) -> Figure:
     plane = principal_plane(vectors.unit[first : first + words])
     with new_figure(9, 7) as figure:
         axes = figure.add_subplot()
-        axes.scatter(*plane.T.numpy(), s=4, color=BLUE)
+        x_axis, y_axis = plane.T.numpy()
+        axes.scatter(x_axis, y_axis, s=4, color=BLUE)
         for name, (x, y) in zip(printable(vectors.words[first : first + words]), plane.tolist(), strict=True):
             axes.annotate(name, (x, y), fontsize=7, xytext=(2, 2), textcoords="offset points")
         axes.set_title("frequent words, first two principal components of their directions")
