@@ -64,6 +64,7 @@ def settings(parts: int) -> dict:
         "trainer.limit_val_batches=0",
         "callbacks=[]",
         "logger=none",
+        "+trainer.enable_checkpointing=false",
         "folder=run",
     ]
     return to_plain(compose("train", overrides))
