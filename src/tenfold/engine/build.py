@@ -63,7 +63,9 @@ def build_trainer(config: Mapping[str, Any], folder: Path) -> L.Trainer:
     require_device(arguments)
     arguments["strategy"] = _strategy(config)
     metrics = resolve(config["model"]["_target_"]).metrics
-    callbacks = [instantiate(monitored(c, metrics)) for c in (config.get("callbacks") or {}).values() if c]
+    # A recipe may have set a value of a callback that the person has since left out: then there is nothing to build.
+    chosen = [c for c in (config.get("callbacks") or {}).values() if c and "_target_" in c]
+    callbacks = [instantiate(monitored(callback, metrics)) for callback in chosen]
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
     try:
         return L.Trainer(**arguments, callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
