@@ -1,7 +1,7 @@
 """What exactness costs: the engine's step in micro-batches over Lightning's own `accumulate_grad_batches`.
 
-The same CNN, images, optimizer and micro-batches, one thread, no logger and no progress bar on either side; the two take
-turns.
+The same CNN, images, optimizer and micro-batches, one thread, no logger and no progress bar on either side; the two
+take turns.
 """
 
 from __future__ import annotations
