@@ -3,7 +3,8 @@
     python tests/benchmarks/accumulation_memory.py
 
 The resident set is the system's count of the whole process, Python and torch included. Beside it, what autograd keeps
-in such a step by the engine's count (`callbacks=[default,memory]`); what is saved should agree.
+in such a step by the engine's count (`callbacks=[default,memory]`); the resident set saves more, the backward
+pass's own temporaries.
 """
 
 import json
