@@ -230,7 +230,7 @@ class Accumulation:
             rank_zero_warn(
                 "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that "
                 "accumulation does not reproduce. trainer.batch_norm=whole takes them over the whole batch, "
-                "at the cost of one more pass."
+                "at the cost of one more pass and of a gradient that takes them as constants."
             )
 
 
