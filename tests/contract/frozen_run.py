@@ -15,7 +15,7 @@ import lightning as L
 import torch
 
 from tenfold.config.compose import compose, to_plain
-from tenfold.engine.build import build_data, build_module, build_trainer
+from tenfold.engine.build import build_data, build_trainer, build_whole
 
 
 class Frozen(L.Callback):
@@ -33,8 +33,7 @@ def weights_after(overrides: list[str], folder: Path) -> torch.Tensor:
     data = build_data(config)
     data.setup()
     torch.manual_seed(0)
-    module = build_module(config, data.spec)
-    module.prepare(data)
+    module = build_whole(config, data)
     trainer = build_trainer(config, folder)
     trainer.callbacks.append(Frozen())
     trainer.fit(module, datamodule=data)

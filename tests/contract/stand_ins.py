@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +14,9 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
+from tenfold.commands.train import run as train
 from tenfold.config.compose import compose
+from tenfold.engine.companions import RECIPE, addresses
 
 
 def idx(folder: Path, rng: np.random.Generator) -> list[str]:
@@ -93,7 +99,27 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
 
 
 def stand_in(recipe: str, folder: Path, rng: np.random.Generator) -> list[str]:
-    """Overrides that give a recipe on files from disk small files of the same format, written into `folder`."""
-    compose("train", [f"experiment={recipe}"])
+    """Overrides that give a recipe on files from disk small files of the same format, written into `folder`, and one
+    that needs other runs beside it runs of few steps."""
+    config = compose("train", [f"experiment={recipe}"])
     choice = HydraConfig.get().runtime.choices["data"]
-    return STAND_INS[choice](folder, rng) if choice in STAND_INS else []
+    files = STAND_INS[choice](folder, rng) if choice in STAND_INS else []
+    return files + [f"model.{name}={_companion(address)}" for name, address in addresses(config)]
+
+
+@functools.cache
+def _companion(address: str) -> Path:
+    """A run of the recipe that the address names, cut short; one for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="tenfold-companion-")) / "run"
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    short = [
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=3",
+        "callbacks=[]",
+        "logger=none",
+        "test=false",
+        "trainer.accelerator=cpu",
+    ]
+    recipe = address.removeprefix(RECIPE)
+    assert train(compose("train", [f"experiment={recipe}", f"folder={folder}", "threads=1", *short])) == 0
+    return folder

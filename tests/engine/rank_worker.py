@@ -45,6 +45,18 @@ def a_rank_without_a_sample(ranks: int) -> dict[str, Any]:
     return fitted(Regressor(), 9, ranks)
 
 
+class Noisy(Regressor):
+    """Sees its inputs through noise that belongs to the batch."""
+
+    def draw(self, batch, draws):
+        return batch._replace(inputs=batch.inputs + draws.normal(*batch.inputs.shape[1:]))
+
+
+@case
+def noise_of_the_batch(ranks: int) -> dict[str, Any]:
+    return fitted(Noisy(), 11, ranks, stepping=Stepping(micro_batch_size=1))
+
+
 @case
 def micro_batches(ranks: int) -> dict[str, Any]:
     reductions = Reductions()

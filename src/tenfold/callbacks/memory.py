@@ -56,7 +56,9 @@ class MemoryReport(L.Callback):
         def measured(name: str, batch: Any, losses: Any = None, weights: Any = None, **more: Any) -> Any:
             if name in self._missing:
                 self._missing.remove(name)
-                self.rows += _measure(module, name, batch, losses or module.losses, weights or module.weights)
+                known_losses, known_weights = module.objective(name)
+                drawn = module.drawn(batch, 0)
+                self.rows += _measure(module, name, drawn, losses or known_losses, weights or known_weights)
             return update(name, batch, losses, weights, **more)
 
         module.update = measured

@@ -17,15 +17,14 @@ and the model meets one batch of it."""
 
 def run(config: DictConfig) -> int:
     from tenfold.config.check import check_batch, check_config
-    from tenfold.engine.build import build_data, build_module
+    from tenfold.engine.build import build_data, build_whole
 
     check_config(config)
     plain = to_plain(config) | {"folder": "run"}
     data = build_data(plain)
     data.prepare_data()
     data.setup()
-    module = build_module(plain, data.spec)
-    module.prepare(data)
+    module = build_whole(plain, data)
     check_batch(module, data)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     splits = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from tenfold.config.compose import to_plain
 from tenfold.errors import UserError
 
-HELP = """tenfold predict run=ADDRESS input=SOURCE [key=value ...]: answer new inputs, as JSON lines.
+HELP = """tenfold predict run=ADDRESS [input=SOURCE] [key=value ...]: the topic's own verb; answers as JSON lines.
 
   tenfold predict run=latest input=photo.png                 an image
   tenfold predict run=latest input=[a.png,folder]            files and folders
@@ -22,26 +22,25 @@ HELP = """tenfold predict run=ADDRESS input=SOURCE [key=value ...]: answer new i
   tenfold predict run=latest input=reviews.txt               a text file, one text a line
   echo "a fine film" | tenfold predict run=latest input=-    standard input
   tenfold predict run=latest input=folder output=out.jsonl   into a file
+  tenfold predict run=latest n=64 condition=7 seed=1         generators: a grid of pictures, output=grid.png
 
-Each line holds the input's name and, for classification, its label and the probability of each class."""
+Each line holds the input's name and the topic's answer: a label with its probabilities, tags, a translation, a
+continuation, ... The topic's README says what it takes; conf/predict.yaml explains every key."""
 
 
 def run(config: DictConfig) -> int:
     import torch
 
+    from tenfold.engine.request import request_of
     from tenfold.engine.restore import device_for, restore
 
     values = to_plain(config)
-    if not isinstance(values["batch_size"], int) or values["batch_size"] < 1:
-        raise UserError(f"batch_size: found {values['batch_size']!r}, expected at least 1")
-    _, module = restore(values["run"], values["outputs"], values["checkpoint"])
-    device = device_for(values["accelerator"])
-    module = module.to(device)
-    sources = [str(s) for s in values["input"]] if isinstance(values["input"], list) else [str(values["input"])]
-    with torch.inference_mode(), _opened(values["output"]) as out:
-        for names, inputs in module.spec.read(sources, values["batch_size"]):
-            for name, answer in zip(names, module.predict_inputs(inputs.to(device)), strict=True):
-                print(json.dumps({"input": name, **answer}, ensure_ascii=False), file=out)
+    folder, module = restore(values["run"], values["outputs"], values["checkpoint"])
+    request = request_of(values, module, folder)
+    module = module.to(device_for(values["accelerator"]))
+    with torch.inference_mode(), _opened(None if module.answer_file else values["output"]) as out:
+        for answer in module.predict(request):
+            print(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False), file=out)
     return 0
 
 

@@ -48,6 +48,9 @@ def run(config: DictConfig) -> int:
 
 def _fit(config: DictConfig, folder: Path, resume: bool) -> int:
     """Write the config into the folder, and train what it says in as many processes as it says."""
+    from tenfold.engine.companions import settle
+
+    settle(config)
     config.folder = str(folder)
     OmegaConf.save(OmegaConf.create(to_plain(config)), folder / runs.CONFIG)
     processes = _local_processes(config)

@@ -28,8 +28,11 @@ def check_config(config: DictConfig) -> None:
     """Everything that can be known without data. Raises `UserError` naming the key, what was found and expected.
 
     Every `_target_` exists; every argument fits its signature in name and type and none is missing; the monitored
-    metric is one that the module declares; batches can be shared out and cut as is asked for; the devices are there.
+    metric is one that the module declares; the runs that it needs beside it are there, or recipes; batches can be
+    shared out and cut as is asked for; the devices are there.
     """
+    from tenfold.engine.companions import check_companions
+
     plain = to_plain(config, folder=config.get("folder") or "run")
     _check_groups(plain)
     supplied = _supplied(plain)
@@ -38,6 +41,7 @@ def check_config(config: DictConfig) -> None:
     _check_run(plain)
     _check_trainer(plain["trainer"])
     _check_monitors(plain)
+    check_companions(plain)
     _check_loggers(plain.get("logger") or {})
     check_batches(plain)
 
@@ -188,11 +192,11 @@ def check_batch(module: TenfoldModule, data: DataModule) -> None:
     from tenfold.engine.batch import num_samples
 
     was_training = {name: getattr(module, name).training for name in module.parts()}
-    batch = data.sample("train", 2)
+    batch = module.drawn(data.sample("train", 2), 0)
     module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            sums, weights = module.losses(batch), module.weights(batch)
+            found = {part: [call(batch) for call in module.objective(part)] for part in module.optimized}
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         first = str(error).strip().splitlines()[0]
         shapes = ", ".join(_shapes(batch))
@@ -201,8 +205,11 @@ def check_batch(module: TenfoldModule, data: DataModule) -> None:
         module.train()
         for name, training in was_training.items():
             getattr(module, name).train(training)
-    if set(sums) != set(weights):
-        raise UserError(f"model: losses gives {sorted(sums)} and weights {sorted(weights)}, expected the same names")
+    for sums, weights in found.values():
+        if set(sums) != set(weights):
+            raise UserError(
+                f"model: losses gives {sorted(sums)} and weights {sorted(weights)}, expected the same names"
+            )
     assert num_samples(batch) > 0
 
 

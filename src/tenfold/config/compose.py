@@ -130,6 +130,17 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
     return config
 
 
+def compose_aside(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """As `compose`, in the middle of a run, whose own `${hydra:...}` stays what it is."""
+    from hydra.core.hydra_config import HydraConfig
+
+    own = HydraConfig.instance().cfg
+    try:
+        return compose(verb, overrides)
+    finally:
+        HydraConfig.instance().cfg = own
+
+
 def to_plain(config: DictConfig, **changed: Any) -> dict[str, Any]:
     """All interpolations resolved, in plain types, some values changed before. Raises `UserError` naming the key."""
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException

@@ -40,7 +40,7 @@ class DataSpec:
         raise NotImplementedError
 
     def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
-        """The leading dimensions of each network argument that may have any size, by name, for export."""
+        """The leading dimensions of each network argument, by name, for export: any size, or "" for a fixed one."""
         return tuple(("batch",) for _ in self.example_inputs())
 
     def preprocessing(self) -> dict[str, str]:

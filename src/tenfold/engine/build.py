@@ -50,6 +50,16 @@ def build_module(config: Mapping[str, Any], spec: DataSpec) -> TenfoldModule:
     return module
 
 
+def build_whole(config: Mapping[str, Any], data: DataModule) -> TenfoldModule:
+    """The module, with the other runs that it needs beside it, and with what it takes from the training data."""
+    from tenfold.engine.companions import join
+
+    module = build_module(config, data.spec)
+    join(module)
+    module.prepare(data)
+    return module
+
+
 def _build_part(part: Mapping[str, Any], known: Mapping[str, Any]) -> nn.Module:
     accepted = signature_of(part["_target_"])
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())

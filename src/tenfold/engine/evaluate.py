@@ -9,6 +9,7 @@ import lightning as L
 
 from tenfold.engine import cpu, runs
 from tenfold.engine.build import build_data, require_device
+from tenfold.engine.companions import join
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.record import record_of
 from tenfold.errors import UserError
@@ -18,6 +19,7 @@ def evaluate(module: TenfoldModule, folder: Path, split: Stage, accelerator: str
     """Metrics, baselines and intervals of `module` on `split`; written to `evaluate-<split>.json` in `folder` too."""
     require_device({"accelerator": accelerator})
     cpu.set_up(module.config["threads"])
+    join(module)
     data = build_data(module.config)
     data.prepare_data()
     data.setup()

@@ -45,7 +45,7 @@ def export_onnx(module: TenfoldModule, path: Path) -> float:
             feed = {name: argument.numpy() for name, argument in zip(names, arguments, strict=True)}
             return torch.from_numpy(session.run(None, feed)[0])
 
-        difference = _compare(network, run, inputs)
+        difference = _compare(network, run, _examples(module, inputs))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def export_torch(module: TenfoldModule, path: Path) -> float:
     network, inputs = _network(module)
     warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)  # said of every CPU tensor
     program = torch.export.export(network, inputs, dynamic_shapes=_free_dimensions(module))
-    difference = _compare(network, program.module(), inputs)
+    difference = _compare(network, program.module(), _examples(module, inputs))
     temporary = path.with_suffix(".part.pt2")
     metadata = {"preprocessing.txt": "\n".join(f"{key}: {text}" for key, text in module.spec.preprocessing().items())}
     try:
@@ -75,13 +75,22 @@ def _network(module: TenfoldModule) -> tuple[nn.Module, tuple[Tensor, ...]]:
 def _free_dimensions(module: TenfoldModule) -> tuple[dict[int, Any], ...]:
     """Of the batch any size from 1; of the others (time, ...) whatever sizes the network's own arithmetic allows."""
     batch, other = torch.export.Dim("batch", min=1), torch.export.Dim.DYNAMIC
-    return tuple({i: batch if i == 0 else other for i, _ in enumerate(names)} for names in module.free_dimensions())
+    return tuple(
+        {i: batch if name == "batch" else other for i, name in enumerate(names) if name}
+        for names in module.free_dimensions()
+    )
 
 
-def _compare(network: nn.Module, exported: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> float:
-    """The largest difference relative to the largest output, on the example and on one sample of it."""
+def _examples(module: TenfoldModule, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    """The example, and one sample of it where each input has a batch dimension."""
+    of_batches = all(names[:1] == ("batch",) for names in module.free_dimensions())
+    return [inputs, tuple(value[:1] for value in inputs)] if of_batches else [inputs]
+
+
+def _compare(network: nn.Module, exported: Callable[..., Tensor], examples: list[tuple[Tensor, ...]]) -> float:
+    """The largest difference relative to the largest output."""
     worst = 0.0
-    for arguments in (inputs, tuple(value[:1] for value in inputs)):
+    for arguments in examples:
         with torch.no_grad():
             expected = network(*arguments)
             found = exported(*arguments)

@@ -13,7 +13,7 @@ from tenfold.callbacks.interrupt import Interrupted
 from tenfold.config.check import check_batch
 from tenfold.data.base import DataModule
 from tenfold.engine import cpu, runs
-from tenfold.engine.build import build_data, build_module, build_trainer
+from tenfold.engine.build import build_data, build_trainer, build_whole
 from tenfold.engine.checkpoint import load_checkpoint, load_weights
 from tenfold.engine.log import logged_to
 from tenfold.engine.module import TenfoldModule
@@ -34,8 +34,7 @@ def _fit(config: dict[str, Any], folder: Path, resume: bool) -> int:
     data.prepare_data()
     data.setup()
     L.seed_everything(config["seed"], verbose=False)  # the same weights whatever reading the data has drawn
-    module = build_module(config, data.spec)
-    module.prepare(data)
+    module = build_whole(config, data)
     check_batch(module, data)
     trainer = build_trainer(config, folder)
     resumed = _resume_from(folder, module) if resume else None

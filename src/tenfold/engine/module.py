@@ -15,8 +15,10 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tenfold.config.spec import DataSpec
 from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights, full_precision
 from tenfold.engine.batch import num_samples
+from tenfold.engine.draws import Draws
 from tenfold.engine.journal import Journal
 from tenfold.engine.optimization import build_optimizer, build_scheduler, part_of
+from tenfold.engine.request import NoOptions, Request
 from tenfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,9 +39,10 @@ class TenfoldModule(L.LightningModule):
     - `measure(stage)`: the stage's metrics, cleared for the next pass.
 
     The engine divides sums by weights over the whole optimizer step: micro-batches, a short last batch and ranks alike.
-    A topic with one network needs no more. One with several names them in `optimized` and calls `update` for each in
-    its own `training_step`; each accumulates apart. The first of them is the primary: `global_step`, `max_steps` and
-    schedules count its optimizer's steps.
+    A topic with one network needs no more. One whose losses need random numbers takes them in `draw`, not in `losses`.
+    One with several networks names them in `optimized`, says in `objective` what each minimises, and calls `update` for
+    each in its own `training_step`; each accumulates apart. The first of them is the primary: `global_step`,
+    `max_steps` and schedules count its optimizer's steps.
     """
 
     #: Submodules that are optimized, each by an optimizer of its own; the first is the primary one.
@@ -51,6 +54,12 @@ class TenfoldModule(L.LightningModule):
 
     #: The network that `tenfold export` writes.
     exported: ClassVar[str] = "network"
+    #: Constructor arguments that hold the address of another run (a teacher, a judge), or None.
+    companions: ClassVar[tuple[str, ...]] = ()
+    #: What `tenfold predict` can be told beside its input: a frozen dataclass, each field with its default.
+    options_class: ClassVar[type] = NoOptions
+    #: The file that `predict` itself writes (a grid of pictures, ...), by its name in the run folder; None for none.
+    answer_file: ClassVar[str | None] = None
 
     automatic_optimization = False  # the engine steps: Lightning's own accumulation averages the means of unequal parts
 
@@ -60,6 +69,8 @@ class TenfoldModule(L.LightningModule):
         self.config: dict[str, Any] = {}  # the whole run's config in plain types, for the checkpoint
         self.stepping = Stepping()
         self._totals: dict[str, dict[str, Tensor]] = {}
+        self._companions: dict[str, TenfoldModule] = {}  # in a dict, so that they are neither trained, saved nor moved
+        self._draw_count = (-1, 0)  # a batch, and how often its random numbers were drawn
         self._resumed: dict[str, Any] = {}  # what the checkpoint says that training goes on from
 
     # What a topic implements -----------------------------------------------------------------------------------------
@@ -69,6 +80,14 @@ class TenfoldModule(L.LightningModule):
 
     def weights(self, batch: Any) -> Weights:
         raise NotImplementedError
+
+    def draw(self, batch: Any, draws: Draws) -> Any:
+        """The batch with the random numbers that its losses need, drawn once an update, before the batch is cut."""
+        return batch
+
+    def objective(self, part: str) -> tuple[Callable[[Any], Sums], Callable[[Any], Weights]]:
+        """The losses that the optimizer of `part` minimises, and their weights."""
+        return self.losses, self.weights
 
     def evaluate(self, batch: Any, stage: Stage) -> Sums:
         return self.losses(batch)
@@ -87,9 +106,26 @@ class TenfoldModule(L.LightningModule):
         """Figures (or Markdown texts) of the evaluation just measured, by dashboard tag."""
         return {}
 
+    def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
+        """The topic's own verb: answers, each a line of JSON, or text that is printed as it is."""
+        for names, inputs in self.spec.read(request.needed_sources(), request.batch_size):
+            for name, answer in zip(names, self.predict_inputs(inputs.to(self.device)), strict=True):
+                yield {"input": name, **answer}
+
     def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
         """One JSON-able answer for each sample of a batch that `spec.read` made."""
         raise NotImplementedError
+
+    def welcome(self, name: str, companion: TenfoldModule) -> None:
+        """Take in the companion `name`, frozen. Raises `UserError` where it does not fit (other classes, ...)."""
+        self._companions[name] = companion
+
+    def companion(self, name: str) -> TenfoldModule:
+        """The companion `name`, on this module's device and of its type."""
+        other = self._companions[name]
+        if (other.device, other.dtype) != (self.device, self.dtype):
+            other.to(self.device, self.dtype)
+        return other
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Arguments of the exported network's forward for two samples."""
@@ -126,14 +162,16 @@ class TenfoldModule(L.LightningModule):
     ) -> Sums:
         """One optimizer step of the part `name` on the whole of `batch`, computed in micro-batches; each term's mean.
 
-        Gradients flow into this part only. `losses`, `weights` and `accumulation` default to the module's own.
+        Gradients flow into this part only. `losses` and `weights` default to the part's `objective`.
         """
         index = self.optimized.index(name)
         optimizer = self._lightning_optimizer(index)
+        known_losses, known_weights = self.objective(name)
+        batch = self._drawn_to_train(batch)
         with self._only(name):
             optimizer.zero_grad()
             means = (accumulation or self.accumulation).backward(
-                batch, losses or self.losses, weights or self.weights, zero_grad=optimizer.zero_grad
+                batch, losses or known_losses, weights or known_weights, zero_grad=optimizer.zero_grad
             )
         self.journal.record(means)
         with full_precision(self.device):
@@ -142,6 +180,18 @@ class TenfoldModule(L.LightningModule):
         if scheduler is not None and self._scheduler_interval(index) == "step":
             scheduler.step()
         return means
+
+    def _drawn_to_train(self, batch: Any) -> Any:
+        number = self.trainer.fit_loop.total_batch_idx
+        times = self._draw_count[1] + 1 if self._draw_count[0] == number else 0
+        self._draw_count = number, times
+        return self.drawn(batch, self.config.get("seed", 0), number, times)
+
+    def drawn(self, batch: Any, *key: int) -> Any:
+        """The batch with its random numbers, which `key` decides."""
+        if type(self).draw is TenfoldModule.draw:
+            return batch
+        return self.draw(batch, Draws(num_samples(batch), key, self))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip once, on the whole gradient of the step, after mixed precision has unscaled it."""
@@ -225,10 +275,10 @@ class TenfoldModule(L.LightningModule):
     # Evaluation ------------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
+        self._evaluate(self.drawn(batch, 0, batch_idx), "val")
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+        self._evaluate(self.drawn(batch, 1, batch_idx), "test")
 
     def _evaluate(self, batch: Any, stage: Stage) -> None:
         if num_samples(batch) == 0:  # a rank's empty share of a short batch
@@ -265,13 +315,14 @@ class TenfoldModule(L.LightningModule):
             raise UserError(f"data: the {stage} split has fewer samples than there are devices ({self.world_size})")
         terms = {}
         for name, pair in self._totals.pop(stage, {}).items():
-            total, weight = self._summed_over_ranks(pair).tolist()
+            total, weight = self.summed_over_ranks(pair).tolist()
             terms[name] = total / weight if weight else 0.0
         metrics = {"loss": sum(terms.values())} | self.measure(stage)
         self.log_dict({f"{stage}/{name}": float(value) for name, value in metrics.items()}, rank_zero_only=False)
         return metrics
 
-    def _summed_over_ranks(self, value: Tensor) -> Tensor:
+    def summed_over_ranks(self, value: Tensor) -> Tensor:
+        """The sum of all ranks' values, in place."""
         if self.world_size > 1:
             torch.distributed.all_reduce(value)
         return value
@@ -280,6 +331,11 @@ class TenfoldModule(L.LightningModule):
     def world_size(self) -> int:
         """Processes that share each batch; 1 outside a Trainer."""
         return self._trainer.world_size if self._trainer is not None else 1
+
+    @property
+    def rank(self) -> int:
+        """This process among them, from 0."""
+        return self._trainer.global_rank if self._trainer is not None else 0
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,9 @@ class AccumulationStudy(TenfoldModule):
     def losses(self, batch: Any) -> Sums:
         return self.sums(self.network, batch)
 
+    def objective(self, part: str) -> tuple[Callable[[Any], Sums], Callable[[Any], Weights]]:
+        return partial(self.sums, self.get_submodule(part)), self.weights
+
     def prepare(self, data: DataModule) -> None:
         if (largest := max(each.micro_batch_size for each in self.plan.values())) > data.batch_size:
             raise UserError(
@@ -83,10 +86,9 @@ class AccumulationStudy(TenfoldModule):
         observed = self.history.weighed if weigh else self.history.timed
         with observed(WHOLE, self.device):
             self.update("network", batch)
-        for name, network in self.copies.items():
+        for name in self.copies:
             with observed(name, self.device):
-                sums = partial(self.sums, network)
-                self.update(f"copies.{name}", batch, sums, accumulation=self.accumulations[name])
+                self.update(f"copies.{name}", batch, accumulation=self.accumulations[name])
         if due:
             self._log_study()
 
@@ -116,7 +118,7 @@ class AccumulationStudy(TenfoldModule):
 
     def measure(self, stage: Stage) -> dict[str, float]:
         """Losses on the stage; distances at the end of training, or of a checkpoint's weights; costs of training."""
-        pairs = {name: self._summed_over_ranks(pair) for name, pair in self._copy_sums.pop(stage, {}).items()}
+        pairs = {name: self.summed_over_ranks(pair) for name, pair in self._copy_sums.pop(stage, {}).items()}
         self.losses_of[stage] = {name: float(pair[0] / pair[1].clamp(min=1)) for name, pair in pairs.items()}
         results = {f"loss/{name}": value for name, value in self.losses_of[stage].items()}
         results |= {f"distance/{name}": value for name, value in self.distances().items()}

@@ -64,8 +64,8 @@ class Tagger(TenfoldModule):
 
     def measure(self, stage: Stage) -> dict[str, float]:
         tally = self.tallies.pop(stage, None) or Tally(self.spec, EXAMPLES)
-        tally.counts = self._summed_over_ranks(tally.counts.to(self.device)).cpu()
-        tally.confusions = self._summed_over_ranks(tally.confusions.to(self.device)).cpu()
+        tally.counts = self.summed_over_ranks(tally.counts.to(self.device)).cpu()
+        tally.confusions = self.summed_over_ranks(tally.confusions.to(self.device)).cpu()
         self.measured[stage] = tally
         scores = tally.scores()
         return {name: scores[name] for name in self.metrics if name in scores}
