@@ -94,19 +94,27 @@ def batch_normalised() -> nn.Module:
 
 @case
 def batch_norm_over_the_whole_batch(ranks: int) -> dict[str, Any]:
-    """Shares of 3 and 2 samples, in 2 micro-batches and 1; one process takes whole-batch statistics too."""
-    module = Regressor(batch_normalised())
+    """Whose gradient depends on the cut, which is another in one process; at a rate of zero the statistics compare."""
+    module = Regressor(batch_normalised(), optimizer=sgd(lr=0.0))
     result = fitted(module, 10, ranks, 5, Stepping(micro_batch_size=2, batch_norm="whole"))
+    del result["logged"]["train/grad_norm"]
     return result | {"buffers": flat(module.network.buffers())}
 
 
 @case
-def batch_norm_where_a_rank_has_no_sample(ranks: int) -> dict[str, Any]:
-    """One process does not cut the last batch, hence has another gradient; at a rate of zero the statistics compare."""
-    module = Regressor(batch_normalised(), optimizer=sgd(lr=0.0))
-    result = fitted(module, 6, ranks, 5, Stepping(micro_batch_size=2, batch_norm="whole"))
-    del result["logged"]["train/grad_norm"]
+def batch_norm_with_exact_gradients(ranks: int) -> dict[str, Any]:
+    """Shares of 3 and 2 samples in micro-batches, and a last batch of one sample: the second rank has none."""
+    module = Regressor(batch_normalised())
+    result = fitted(module, 11, ranks, 5, Stepping(micro_batch_size=2, batch_norm="exact"))
     return result | {"buffers": flat(module.network.buffers())}
+
+
+@case
+def batch_norm_exact_in_two_optimizers(ranks: int) -> dict[str, Any]:
+    gan = Gan()
+    gan.generator = batch_normalised()
+    result = fitted(gan, 9, ranks, 4, Stepping(micro_batch_size=1, batch_norm="exact"))
+    return result | {"buffers": flat(gan.generator.buffers())}
 
 
 @case

@@ -1,14 +1,19 @@
-"""batch_norm=whole: activations and running statistics are those of the undivided batch."""
+"""batch_norm=whole, exact: activations and running statistics, and the gradient, are those of the undivided batch."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from engine.toys import Regressor, ToyData, difference, draw_weights, flat, train
+from engine.toys import Gan, Regressor, ToyData, difference, flat, train
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.batch import cut
 from tenfold.engine.batch_norm import whole_batch_statistics
@@ -65,35 +70,111 @@ def test_frozen_layers_keep_their_own_statistics():
     assert torch.equal(parts[1].running_mean, before) and not torch.equal(parts[4].running_mean, torch.zeros(2))
 
 
-class Watched(Regressor):
-    def on_before_optimizer_step(self, optimizer) -> None:
-        self.gradient = [p.grad.clone() for p in self.parameters()]
-        super().on_before_optimizer_step(optimizer)
+def normalised() -> Regressor:
+    return Regressor(nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(8, 1)))
 
 
-def normalised() -> Watched:
-    return Watched(nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(8, 1)))
+class Residual(nn.Module):
+    """Two branches that meet, and one layer that is called twice."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        left = self.norms[0](self.convolutions[0](x)).relu()
+        right = self.norms[1](self.convolutions[1](x))
+        return self.norms[2](left + self.norms[2](self.convolutions[2](right).relu()))
 
 
-def test_the_gradient_takes_the_statistics_as_constants():
-    """What the option gives, and how far it is from the undivided gradient: the documented exception."""
-    found, constant, whole = normalised(), normalised(), normalised()
-    data = ToyData(8, 8, validation=False)
-    train(found, data, stepping=WHOLE)
-    batch = data.sample("train", 8)
-    for module in (constant, whole):
-        draw_weights(module, seed=1)
-    variance, mean = torch.var_mean(whole.network[0](batch.inputs).detach(), (0, 2), correction=0)
-    constant.network[1].forward = lambda x: nn.functional.batch_norm(
-        x, mean, variance, *constant.network[1].parameters()
-    )
-    for module in (constant, whole):
-        sums, weights = module.losses(batch), module.weights(batch)
-        sum(sums[name] / float(weights[name]) for name in sums).backward()
-        module.gradient = [p.grad for p in module.parameters()]
-    assert difference(found.gradient, constant.gradient) <= 1e-5
-    assert difference(found.gradient[2:], whole.gradient[2:]) <= 1e-5  # exact from the last BatchNorm's own weights on
-    assert difference(found.gradient[:1], whole.gradient[:1]) > 1e-3
+NETWORKS = {
+    "mlp": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(48, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 16), nn.BatchNorm1d(16)
+    ),
+    "cnn": lambda: nn.Sequential(network(), nn.Flatten()),
+    "plain": lambda: nn.Sequential(network(affine=False), nn.Flatten()),
+    "residual": lambda: nn.Sequential(Residual(3), nn.Tanh(), nn.Flatten()),
+}
+
+
+def gradients(
+    name: str, sizes: list[int], seed: int, modes: tuple[str, ...] = ("micro", "whole", "exact")
+) -> dict[str, Tensor]:
+    """Of one loss in float64, of the whole batch and by each way to normalise its parts."""
+    torch.manual_seed(seed)
+    model = NETWORKS[name]().double()
+    x = torch.randn(sum(sizes), 3, 4, 4).double() * 2 + torch.randn(sum(sizes), 1, 1, 1).double()
+    y = torch.randn(model(x[:2]).shape[1]).double()
+    losses = [partial(lambda x: (model(x) - y).abs().pow(1.5).sum() / len(y), part) for part in (x, *x.split(sizes))]
+
+    def backward(losses: Iterable[Callable[[], Tensor]]) -> Tensor:
+        model.zero_grad()
+        for compute in losses:
+            compute().backward()
+        return flat([p.grad for p in model.parameters()])
+
+    found = {"undivided": backward(losses[:1])}
+    for mode in modes:
+        exact = losses[1:] if mode == "exact" else ()
+        normalise = nullcontext() if mode == "micro" else whole_batch_statistics(model, partial(model, x), exact)
+        with normalise:
+            found[mode] = backward(losses[1:])
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(derandomize=True, max_examples=8, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=6), seed=st.integers(0, 1000))
+def test_exact_is_the_gradient_of_the_whole_batch(name, sizes, seed):
+    found = gradients(name, [max(2, size) for size in sizes], seed)
+    assert difference([found["exact"]], [found["undivided"]]) <= 1e-12
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("micro", [2, 4, 8])
+def test_the_statistics_of_the_whole_batch_bring_the_gradient_nearer(name, micro):
+    """`whole` against the default: on average over batches, and exact it is not."""
+    errors = {"micro": 0.0, "whole": 0.0}
+    for seed in range(6):
+        found = gradients(name, [micro] * (32 // micro), seed, modes=tuple(errors))
+        for mode in errors:
+            errors[mode] += difference([found[mode]], [found["undivided"]]) / 6
+    assert 1e-3 < errors["whole"] < errors["micro"], errors
+
+
+def test_one_value_a_channel_has_constant_statistics():
+    """torch refuses to normalise it alone; the rest of the batch says how."""
+    found = gradients("mlp", [1] * 5, seed=0, modes=("whole", "exact"))
+    assert found["whole"].isfinite().all() and found["whole"][: 48 * 16].norm() > 0
+    assert difference([found["exact"]], [found["undivided"]]) <= 1e-12
+
+
+@pytest.mark.parametrize("precision, tolerance", [("32-true", 1e-5), ("64-true", 1e-12)])
+@pytest.mark.parametrize("micro_batch_size", [1, 3, "auto"])
+def test_training_with_exact_gradients_ends_like_training_undivided(precision, tolerance, micro_batch_size):
+    budget = 0.002 if micro_batch_size == "auto" else None
+    found, whole = normalised(), normalised()
+    stepping = Stepping(micro_batch_size=micro_batch_size, batch_norm="exact", memory_budget=budget)
+    train(found, ToyData(19, 8), stepping=stepping, max_epochs=2, precision=precision)
+    train(whole, ToyData(19, 8), max_epochs=2, precision=precision)
+    assert (found.accumulation.chosen in (1, 2, 4)) == (micro_batch_size == "auto")
+    assert difference(found, whole) <= tolerance and difference(found.buffers(), whole.buffers()) <= tolerance
+
+
+def test_two_optimizers_with_exact_gradients():
+    """A discriminator with BatchNorm: the generator's gradient passes through it, its own does not reach beyond it."""
+
+    def gan() -> Gan:
+        module = Gan()
+        module.discriminator = nn.Sequential(nn.Linear(1, 6), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(6, 1))
+        module.generator = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(6, 1))
+        return module
+
+    found, whole = gan(), gan()
+    train(found, ToyData(19, 8), stepping=Stepping(micro_batch_size=3, batch_norm="exact"), max_epochs=2)
+    train(whole, ToyData(19, 8), max_epochs=2)
+    assert difference(found, whole) <= 1e-5
 
 
 def test_in_training_the_running_statistics_move_once_a_batch():
@@ -105,11 +186,13 @@ def test_in_training_the_running_statistics_move_once_a_batch():
     assert difference(cut_up.buffers(), whole.buffers()) <= 1e-5
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
-def test_other_precisions(precision):
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+@pytest.mark.parametrize("mode", ["whole", "exact"])
+def test_other_precisions(precision, mode):
     module = normalised()
     before = flat(module)
-    train(module, ToyData(16, 8), stepping=WHOLE, precision=precision)
+    stepping = Stepping(micro_batch_size=3, batch_norm=mode)
+    train(module, ToyData(16, 8), stepping=stepping, precision=precision)
     assert flat(module).isfinite().all() and not torch.equal(flat(module), before)
 
 

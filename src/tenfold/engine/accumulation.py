@@ -13,9 +13,9 @@ micro-batch is scaled by the final 1 / W_t before its backward pass, and no grad
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -26,6 +26,8 @@ from torch import Tensor
 from tenfold.engine import memory
 from tenfold.engine.batch import cut, equal_sizes, num_samples
 from tenfold.engine.batch_norm import batch_norm_layers, whole_batch_statistics
+from tenfold.engine.precision import full_precision
+from tenfold.engine.ranks import sum_gradients, summed
 from tenfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,14 +44,15 @@ class Stepping:
     micro_batch_size: samples a device computes at once; "auto" halves from the whole batch when memory runs out; None:
         all.
     accumulate_grad_batches: the same, said as the number of micro-batches; None: decided by micro_batch_size.
-    batch_norm: whose statistics BatchNorm uses, those of each "micro" batch or of the "whole" batch (one more pass).
+    batch_norm: whose statistics BatchNorm uses, those of each "micro" batch or of the "whole" batch (one more pass);
+        "exact": the gradient through them is the whole batch's too (one more pass for each BatchNorm layer).
     memory_budget: MiB that activations kept for the backward pass may take; a simulated limit, None: the device's own.
     gradient_clip_val: bound of the whole gradient's norm (or of each value); None: no clipping.
     """
 
     micro_batch_size: int | Literal["auto"] | None = None
     accumulate_grad_batches: int | None = None
-    batch_norm: Literal["micro", "whole"] = "micro"
+    batch_norm: Literal["micro", "whole", "exact"] = "micro"
     memory_budget: float | None = None
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
@@ -66,6 +69,11 @@ class Accumulation:
         if self._own_sum and not isinstance(module.trainer.strategy, DDPStrategy):
             raise UserError(
                 "trainer.micro_batch_size: auto needs strategy ddp where there are several devices; expected a number"
+            )
+        if self._own_sum and stepping.batch_norm != "micro":  # a rank short of memory would leave the others waiting
+            raise UserError(
+                "trainer.micro_batch_size: auto on several devices does not go with "
+                f"trainer.batch_norm: {stepping.batch_norm}; expected a number"
             )
 
     def backward(
@@ -96,7 +104,8 @@ class Accumulation:
                 error = caught.with_traceback(None)  # the traceback would keep the activations alive
             too_large = self._largest(0 if error is None else self.micro_batch_size(num_samples(batch)))
             if not too_large:
-                self._sum_over_ranks()
+                if self._own_sum:
+                    sum_gradients(self.module.parameters(), self.module.device)
                 return means
             zero_grad()
             before.restore(self.module)
@@ -118,22 +127,27 @@ class Accumulation:
     def _attempt(self, batch: Any, ghost: bool, losses: Callable[[Any], Sums], totals: Weights) -> Sums:
         micro_batches = self._micro_batches(batch)
         means: Sums = {}
-        with memory.limited(self.stepping.memory_budget), self._statistics(batch, ghost, len(micro_batches), losses):
+
+        def terms(micro: Any) -> Sums:
+            return {name: total / totals[name] for name, total in losses(micro).items()}
+
+        with memory.limited(self.stepping.memory_budget), self._statistics(batch, ghost, micro_batches, terms):
             for index, micro in enumerate(micro_batches):
                 with self._synchronised(index == len(micro_batches) - 1):
-                    terms = {name: total / totals[name] for name, total in losses(micro).items()}
-                    self._backward_of(terms, ghost)
-                for name, term in terms.items():
+                    parts = terms(micro)
+                    loss = self._scaled(parts, ghost)
+                    with full_precision(loss.device):
+                        self.module.manual_backward(loss)
+                for name, term in parts.items():
                     mean = term.detach() if not ghost else torch.zeros_like(term)
                     means[name] = means[name] + mean if name in means else mean
         return means
 
-    def _backward_of(self, terms: Sums, ghost: bool) -> None:
+    def _scaled(self, terms: Sums, ghost: bool) -> Tensor:
         # Data-parallel strategies average gradients over ranks; the totals hold all ranks already, hence a sum is due.
         factor = 0 if ghost else 1 if self._own_sum else self.module.world_size
         loss: Any = sum(terms.values())
-        with full_precision(loss.device):
-            self.module.manual_backward(loss if factor == 1 else loss * factor)
+        return loss if factor == 1 else loss * factor
 
     def _micro_batches(self, batch: Any) -> list[Any]:
         size = num_samples(batch)
@@ -161,7 +175,7 @@ class Accumulation:
         if ghost:
             stacked = torch.zeros_like(stacked)
         if self.module.world_size > 1:
-            torch.distributed.all_reduce(stacked)
+            summed(stacked)
         return dict(zip(weights, stacked.where(stacked > 0, 1.0).unbind(), strict=True))
 
     @contextlib.contextmanager
@@ -183,22 +197,6 @@ class Accumulation:
         """
         return self.stepping.micro_batch_size == "auto" and self.module.world_size > 1
 
-    def _sum_over_ranks(self) -> None:
-        if not self._own_sum:
-            return
-        trained = [p for p in self.module.parameters() if p.requires_grad]
-        used = torch.tensor([p.grad is not None for p in trained], dtype=torch.uint8, device=self.module.device)
-        torch.distributed.all_reduce(used, op=torch.distributed.ReduceOp.MAX)  # one rank may use what another does not
-        for parameter in itertools.compress(trained, used.tolist()):
-            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        gradients = [p.grad for p in trained if p.grad is not None]
-        for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
-            same = [gradient for gradient in gradients if gradient.dtype == dtype]
-            flat = torch.cat([gradient.flatten() for gradient in same])
-            torch.distributed.all_reduce(flat)
-            for gradient, part in zip(same, flat.split([g.numel() for g in same]), strict=True):
-                gradient.copy_(part.view_as(gradient))
-
     def _largest(self, value: int) -> int:
         """The largest of all ranks' values."""
         if self.module.world_size == 1:
@@ -216,25 +214,27 @@ class Accumulation:
         rank_zero_info(f"out of memory: micro-batches of {self.chosen} samples from here on, the batch stays as it is")
 
     def _statistics(
-        self, batch: Any, ghost: bool, cuts: int, losses: Callable[[Any], Sums]
+        self, batch: Any, ghost: bool, micro_batches: list[Any], terms: Callable[[Any], Sums]
     ) -> contextlib.AbstractContextManager:
-        if self.stepping.batch_norm == "micro" or (cuts == 1 and self.module.world_size == 1):
+        if self.stepping.batch_norm == "micro" or (len(micro_batches) == 1 and self.module.world_size == 1):
             return contextlib.nullcontext()
-        return whole_batch_statistics(self.module, lambda: losses(batch), ghost)
+
+        def loss(micro: Any) -> Tensor:
+            scaler = getattr(self.module.trainer.precision_plugin, "scaler", None)  # of 16-mixed
+            value = self._scaled(terms(micro), ghost)
+            return value if scaler is None else scaler.scale(value)
+
+        exact = micro_batches if self.stepping.batch_norm == "exact" else ()
+        losses = [partial(loss, micro) for micro in exact]
+        return whole_batch_statistics(self.module, lambda: terms(batch), losses, ghost)
 
     def _warn_of_batch_norm(self) -> None:
-        if self._warned or self.stepping.batch_norm == "whole":
+        if self._warned or self.stepping.batch_norm != "micro":
             return
         self._warned = True
         if any(layer.training for layer in batch_norm_layers(self.module)):
             rank_zero_warn(
                 "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that "
                 "accumulation does not reproduce. trainer.batch_norm=whole takes them over the whole batch, "
-                "at the cost of one more pass and of a gradient that takes them as constants."
+                "at the cost of one more pass; exact gives the whole batch's gradient too, at that of one more a layer."
             )
-
-
-def full_precision(device: torch.device) -> contextlib.AbstractContextManager:
-    """No autocast: a backward pass has the types of its forward pass, and an optimizer's step those of the weights."""
-    on = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if on else contextlib.nullcontext()

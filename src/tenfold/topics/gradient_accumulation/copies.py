@@ -13,12 +13,14 @@ from tenfold.errors import UserError, nearest
 if TYPE_CHECKING:
     from tenfold.engine.module import TenfoldModule
 
-Variant = Literal["micro", "mean_of_means", "whole_statistics"]
+Variant = Literal["micro", "mean_of_means", "whole_statistics", "whole_gradient"]
 VARIANTS: dict[str, str] = {
     "micro": "as the engine accumulates",
     "mean_of_means": "each micro-batch's own mean, averaged",
     "whole_statistics": "as micro, with BatchNorm's statistics of the whole batch",
+    "whole_gradient": "as whole_statistics, and the gradient through them is the whole batch's",
 }
+_BATCH_NORM: dict[str, Literal["whole", "exact"]] = {"whole_statistics": "whole", "whole_gradient": "exact"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Copy:
             micro_batch_size=self.micro_batch_size,
             accumulate_grad_batches=None,
             memory_budget=None,
-            batch_norm="whole" if self.variant == "whole_statistics" else "micro",
+            batch_norm=_BATCH_NORM.get(self.variant, "micro"),
         )
         return (MeanOfMeans if self.variant == "mean_of_means" else Accumulation)(module, stepping)
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {"micro": BLUE, "mean_of_means": ORANGE, "whole_statistics": INK}
+GREEN = "#3a8f5c"
+COLOURS = {"micro": BLUE, "mean_of_means": ORANGE, "whole_statistics": INK, "whole_gradient": GREEN}
 
 
 def table(history: History, distances: Mapping[str, float], losses: Mapping[str, float]) -> str:
