@@ -1,22 +1,23 @@
 """What the training loop costs above a hand-written one, recipe by recipe.
 
-    python tests/benchmarks/loop.py [recipe ... | all]
+    python tests/benchmarks/loop.py [recipe ... | all]          or: make bench args="loop all"
 
 Both loops have the same network, batches, augmentation, loss, optimizer and schedule, and one thread. Ours is the
-Trainer of `tenfold train`, with progress bar and TensorBoard. They take turns epoch by epoch: the table shows the
-median of an epoch's time by its steps, validation left out. Then the time from a fresh interpreter to the end of the
-first step, above that of `import torch, lightning, torchvision`.
+Trainer of `tenfold train`, with progress bar and TensorBoard. They take turns epoch by epoch in one thread of one
+process: the table shows the median of an epoch's time by its steps, validation left out. The peak memory is that of a
+process of its own for either loop. Then the time from a fresh interpreter to the end of the first step, above that of
+`import torch, lightning, torchvision`. `all` leaves out recipes that have another loop, or data to download.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -27,116 +28,150 @@ import lightning as L
 import torch
 
 from benchmarks.harness import table
-from tenfold.config.compose import compose, options, to_plain
+from tenfold.commands.list import describe
+from tenfold.config.compose import compose, conf_folder, options, to_plain
 from tenfold.engine import cpu
-from tenfold.engine.build import build_data, build_module, build_trainer
+from tenfold.engine.build import build_data, build_trainer, build_whole
 from tenfold.engine.module import TenfoldModule
 from tenfold.engine.optimization import build_optimizer, build_scheduler
-
-Built = tuple[dict[str, Any], Any, TenfoldModule, L.Trainer]
+from tenfold.errors import UserError
 
 DEFAULT = "classification/mnist5k"
-EPOCHS = 5  # of each loop, the first one not counted
+EPOCHS = 6  # of each loop, the first one not counted
 STEPS = 20  # of an epoch at most
+SECONDS = 3.0  # that the steps of an epoch may take, though there are at least three of them
+PATIENCE = 240  # seconds for a recipe
+UNDIVIDED = [f"trainer.{key}=null" for key in ("micro_batch_size", "accumulate_grad_batches", "memory_budget")]
 
 
-class EpochTimes(L.Callback):
-    """Waits for its turn before each epoch, so that the hand-written loop can run in between."""
+class Built:
+    """All that `tenfold train` builds for a recipe, as it builds it."""
 
-    def __init__(self, ours: threading.Semaphore, theirs: threading.Semaphore) -> None:
-        self.ours, self.theirs = ours, theirs
-        self.seconds: list[float] = []
+    def __init__(self, recipe: str, folder: Path, steps: int = STEPS) -> None:
+        overrides = [f"experiment={recipe}", f"folder={folder}", "threads=1", "trainer.accelerator=cpu", *UNDIVIDED]
+        overrides += [f"trainer.max_epochs={EPOCHS}", f"trainer.limit_train_batches={steps}"]
+        config = to_plain(compose("train", [*overrides, "trainer.limit_val_batches=1"]))
+        L.seed_everything(config["seed"], verbose=False)
+        self.config, self.folder = config, folder
+        self.data = build_data(config)
+        self.data.prepare_data()
+        self.data.setup()
+        self.module = build_whole(config, self.data)
+
+    def trainer(self) -> L.Trainer:
+        return build_trainer(self.config, self.folder)
+
+
+class ByHand:
+    """The loop that a person would write: fetch, augment, forward, backward, step; the loss summed up for the log."""
+
+    def __init__(self, built: Built) -> None:
+        self.data, self.module = built.data, built.module
+        own_loop = type(self.module).training_step is not TenfoldModule.training_step
+        if own_loop or len(self.module.optimized) > 1:
+            raise UserError("it has a training loop of its own" if own_loop else "it has several optimizers")
+        self.part = self.module.get_submodule(self.module.optimized[0])
+        self.loader = self.data.train_dataloader()
+        self.steps = min(len(self.loader), built.config["trainer"]["limit_train_batches"])
+        self.optimizer = build_optimizer(built.config["optimizer"], self.part)
+        self.scheduler = build_scheduler(built.config.get("scheduler"), self.optimizer, EPOCHS * self.steps)
+        self.clip = built.config["trainer"].get("gradient_clip_val")
+        self.augment, self.generator = getattr(self.data, "augment", None), torch.Generator().manual_seed(1)
+        self.epoch, self.total = 0, 0.0
+
+    def train(self) -> float:
+        """One epoch; seconds a step."""
+        self.module.train()
+        start = time.perf_counter()
+        self.loader.set_epoch(self.epoch)
+        for number, batch in zip(range(self.steps), self.loader, strict=False):
+            self._step(self.data.on_after_batch_transfer(batch, 0), number)
+        self.epoch += 1
+        return (time.perf_counter() - start) / self.steps
+
+    def _step(self, batch: Any, number: int) -> None:
+        if self.augment is not None:
+            batch = batch._replace(inputs=self.augment(batch.inputs, self.generator))
+        batch = self.module.drawn(batch, self.epoch, number)
+        sums, weights = self.module.losses(batch), self.module.weights(batch)
+        loss = sum(sums[name] / weights[name] for name in sums)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.part.parameters(), self.clip)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.total += loss.item()
+
+    def validate(self) -> None:
+        """One batch, as ours does."""
+        self.module.eval()
+        with torch.no_grad():
+            for _, batch in zip(range(1), self.data.val_dataloader(), strict=False):
+                self.module.losses(self.module.drawn(self.data.on_after_batch_transfer(batch, 0), 0))
+
+
+class Turns(L.Callback):
+    """Lets the hand-written loop run an epoch before each of ours, and takes the time of both."""
+
+    def __init__(self, hand: ByHand) -> None:
+        self.hand = hand
+        self.ours: list[float] = []
+        self.theirs: list[float] = []
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        self.ours.acquire()
-        self.start = time.perf_counter()
+        self.theirs.append(self.hand.train())
+        self.hand.validate()
+        self.start: float | None = time.perf_counter()
 
     def on_validation_start(self, *_: Any) -> None:
-        self.stop()
+        self._stop()
 
     def on_train_epoch_end(self, *_: Any) -> None:
-        self.stop()
-        self.theirs.release()
+        self._stop()
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         if self.start is not None:
-            self.seconds.append(time.perf_counter() - self.start)
+            self.ours.append((time.perf_counter() - self.start) / self.hand.steps)
             self.start = None
 
 
-def built(recipe: str, folder: Path, epochs: int) -> Built:
-    """All that `tenfold train` builds, as it builds it."""
-    overrides = [f"experiment={recipe}", f"folder={folder}", "threads=1", f"trainer.max_epochs={epochs}"]
-    config = to_plain(
-        compose("train", [*overrides, f"trainer.limit_train_batches={STEPS}", "trainer.limit_val_batches=1"])
-    )
-    L.seed_everything(config["seed"], verbose=False)
-    data = build_data(config)
-    data.prepare_data()
-    data.setup()
-    module = build_module(config, data.spec)
-    module.prepare(data)
-    return config, data, module, build_trainer(config, folder)
-
-
-def by_hand(all_of_it: Built, ours: threading.Semaphore, theirs: threading.Semaphore) -> list[float]:
-    """The loop that a person would write: fetch, augment, forward, backward, step; the loss summed up for the log."""
-    config, data, module, _ = all_of_it
-    network = module.network.train()
-    loader = data.train_dataloader()
-    steps = min(len(loader), STEPS)
-    optimizer = build_optimizer(config["optimizer"], network)
-    scheduler = build_scheduler(config.get("scheduler"), optimizer, EPOCHS * steps)
-    clip = config["trainer"].get("gradient_clip_val")
-    augment, generator = getattr(data, "augment", None), torch.Generator().manual_seed(1)
-    seconds, total = [], 0.0
-    for epoch in range(EPOCHS):
-        theirs.acquire()
-        start = time.perf_counter()
-        loader.set_epoch(epoch)
-        for _, batch in zip(range(steps), loader, strict=False):
-            batch = data.on_after_batch_transfer(batch, 0)
-            if augment is not None:
-                batch = batch._replace(inputs=augment(batch.inputs, generator))
-            sums, weights = module.losses(batch), module.weights(batch)
-            loss = sum(sums[name] / weights[name] for name in sums)
-            optimizer.zero_grad()
-            loss.backward()
-            if clip is not None:
-                torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
-            optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
-            total += loss.item()
-        seconds.append((time.perf_counter() - start) / steps)
-        ours.release()
-    return seconds
-
-
-def compare(recipe: str) -> list[object]:
-    """A row of the table: milliseconds a step of both loops, and their ratio."""
-    ours, theirs = threading.Semaphore(0), threading.Semaphore(1)
-    hand: list[float] = []
+def compare(recipe: str) -> dict[str, float]:
+    """Seconds a step of both loops, and the median ratio of the epochs that lay side by side."""
     with tempfile.TemporaryDirectory() as folder:
-        hands = built(recipe, Path(folder, "hand"), EPOCHS)
-        _, data, module, trainer = built(recipe, Path(folder, "ours"), EPOCHS)
-        thread = threading.Thread(target=lambda: hand.extend(by_hand(hands, ours, theirs)), daemon=True)
-        thread.start()
-        times = EpochTimes(ours, theirs)
-        trainer.callbacks.insert(0, times)
-        trainer.fit(module, datamodule=data)
-        thread.join()
-        steps = trainer.num_training_batches
-    pairs = list(zip([t / steps for t in times.seconds], hand, strict=True))[1:]
-    mine, other = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
-    ratio = statistics.median(a / b for a, b in pairs)
-    return [recipe, steps, f"{other:.2f}", f"{mine:.2f}", f"{ratio:.3f}"]
+        probe = ByHand(Built(recipe, Path(folder, "probe"), 3))
+        steps = max(3, min(STEPS, int(SECONDS / max(min(probe.train(), probe.train()), 1e-9))))
+        hand, ours = ByHand(Built(recipe, Path(folder, "hand"), steps)), Built(recipe, Path(folder, "ours"), steps)
+        trainer, turns = ours.trainer(), Turns(hand)
+        trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
+        trainer.fit(ours.module, datamodule=ours.data)
+    pairs = list(zip(turns.ours, turns.theirs, strict=True))[1:]
+    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return {"steps": hand.steps, "hand": other, "ours": mine, "ratio": statistics.median(a / b for a, b in pairs)}
 
 
 def peak_memory(recipe: str, which: str) -> float:
-    """Largest resident set, in MiB, of a process that trains with one of the two loops."""
-    done = subprocess.run([sys.executable, __file__, f"--{which}", recipe], capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    """Largest resident set of this process, in MiB, after it has trained with one of the two loops."""
+    with tempfile.TemporaryDirectory() as folder:
+        built = Built(recipe, Path(folder), 3)
+        if which == "ours":
+            built.trainer().fit(built.module, datamodule=built.data)
+        else:
+            hand = ByHand(built)
+            for _ in range(EPOCHS):
+                hand.train()
+                hand.validate()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def stop_after_the_first_step(recipe: str) -> None:
+    """`tenfold train`, up to there."""
+    from tenfold.commands.train import run
+
+    TenfoldModule.on_train_batch_end = lambda *_: os._exit(0)  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        run(compose("train", [f"experiment={recipe}", f"folder={folder}/run", "threads=1"]))
 
 
 def first_step() -> tuple[float, float]:
@@ -144,7 +179,7 @@ def first_step() -> tuple[float, float]:
     bare = [sys.executable, "-c", "import torch, lightning, torchvision"]
     ours = [sys.executable, __file__, "--first-step", DEFAULT]
     times: dict[str, list[float]] = {"bare": [], "ours": []}
-    for _ in range(3):
+    for _ in range(5):
         for name, command in (("bare", bare), ("ours", ours)):
             start = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)
@@ -152,35 +187,53 @@ def first_step() -> tuple[float, float]:
     return statistics.median(times["bare"]), statistics.median(times["ours"])
 
 
-def alone(which: str, recipe: str) -> None:
-    """The body of the processes that `peak_memory` and `first_step` start."""
-    with tempfile.TemporaryDirectory() as folder:
-        if which == "--first-step":
-            from tenfold.engine import processes
+ALONE = {
+    "--compare": compare,
+    "--hand": lambda recipe: peak_memory(recipe, "hand"),
+    "--ours": lambda recipe: peak_memory(recipe, "ours"),
+    "--first-step": stop_after_the_first_step,
+}
 
-            del processes
-            _, data, module, trainer = built(recipe, Path(folder), 1)
-            module.on_train_batch_end = lambda *_: os._exit(0)  # type: ignore[method-assign]
-            trainer.fit(module, datamodule=data)
-        if which == "--hand":
-            by_hand(built(recipe, Path(folder), EPOCHS), threading.Semaphore(0), threading.Semaphore(EPOCHS))
-        if which == "--ours":
-            _, data, module, trainer = built(recipe, Path(folder), EPOCHS)
-            trainer.fit(module, datamodule=data)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+def in_a_process(what: str, recipe: str) -> Any:
+    """What one of `ALONE` gives, in a process of its own. Raises `UserError` with the reason where it gives none."""
+    command = [sys.executable, __file__, what, recipe]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"it took longer than {PATIENCE} s") from error
+    if done.returncode:
+        raise UserError((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(recipe: str) -> list[object]:
+    found = in_a_process("--compare", recipe)
+    memory = [f"{in_a_process(which, recipe):.0f}" for which in ("--hand", "--ours")]
+    times = [f"{found['hand'] * 1e3:.2f}", f"{found['ours'] * 1e3:.2f}", f"{found['ratio']:.3f}"]
+    return [recipe, found["steps"], *times, *memory]
 
 
 def main(arguments: list[str]) -> None:
-    cpu.set_up(1)
-    if arguments and arguments[0].startswith("--"):
-        return alone(*arguments)
-    recipes = options("experiment") if arguments == ["all"] else arguments or [DEFAULT]
-    rows = [
-        [*compare(recipe), *(f"{peak_memory(recipe, which):.0f}" for which in ("hand", "ours"))] for recipe in recipes
-    ]
+    if arguments and arguments[0] in ALONE:
+        cpu.set_up(1)
+        try:
+            print("\n" + json.dumps(ALONE[arguments[0]](arguments[1])))
+        except UserError as error:
+            sys.exit(str(error))
+        return
+    rows, left_out = [], []
+    for recipe in options("experiment") if arguments == ["all"] else arguments or [DEFAULT]:
+        try:
+            if arguments == ["all"] and "no download" not in describe(conf_folder() / "experiment" / f"{recipe}.yaml"):
+                raise UserError("its data is to download, or the user's own")
+            rows.append(row(recipe))
+        except UserError as error:
+            left_out.append(f"{recipe}: left out, {error}")
     print(table(["recipe", "steps", "by hand, ms", "ours, ms", "ratio", "by hand, MiB", "ours, MiB"], rows))
+    print("\n".join(["", *left_out]))
     bare, ours = first_step()
-    print(f"\nimports alone {bare:.2f} s; to the end of the first step {ours:.2f} s: {ours - bare:.2f} s above them")
+    print(f"imports alone {bare:.2f} s; to the end of the first step {ours:.2f} s: {ours - bare:.2f} s above them")
 
 
 if __name__ == "__main__":
