@@ -15,10 +15,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tenfold.config.spec import DataSpec
 from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights, full_precision
 from tenfold.engine.batch import num_samples
+from tenfold.engine.clipping import clip_gradient
 from tenfold.engine.draws import Draws
 from tenfold.engine.journal import Journal
 from tenfold.engine.optimization import build_optimizer, build_scheduler, part_of
+from tenfold.engine.position import go_on, position_of
 from tenfold.engine.request import NoOptions, Request
+from tenfold.engine.totals import Totals
 from tenfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ class TenfoldModule(L.LightningModule):
         self.spec = spec
         self.config: dict[str, Any] = {}  # the whole run's config in plain types, for the checkpoint
         self.stepping = Stepping()
-        self._totals: dict[str, dict[str, Tensor]] = {}
+        self._totals: dict[str, Totals] = {}
         self._companions: dict[str, TenfoldModule] = {}  # in a dict, so that they are neither trained, saved nor moved
         self._draw_count = (-1, 0)  # a batch, and how often its random numbers were drawn
         self._resumed: dict[str, Any] = {}  # what the checkpoint says that training goes on from
@@ -195,21 +198,9 @@ class TenfoldModule(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip once, on the whole gradient of the step, after mixed precision has unscaled it."""
-        clip, norm = self.stepping.gradient_clip_val, None
-        if clip is not None and self.stepping.gradient_clip_algorithm == "norm":
-            norm = self._clip_norm(optimizer, clip)
-        elif self.journal.due:
-            norm = torch.nn.utils.get_total_norm([p.grad for p in _parameters(optimizer) if p.grad is not None])
-        if clip is not None and self.stepping.gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(_parameters(optimizer), clip)
+        norm = clip_gradient(self, optimizer, measure=self.journal.due)
         if norm is not None and optimizer is self.trainer.optimizers[0]:
             self.journal.gradient_norm = norm
-
-    def _clip_norm(self, optimizer: Optimizer, clip: float) -> Tensor:
-        wrapped: Any = self.trainer.strategy.model
-        if hasattr(wrapped, "clip_grad_norm_"):  # FSDP holds shards: only it knows the norm of the whole
-            return wrapped.clip_grad_norm_(clip)
-        return torch.nn.utils.clip_grad_norm_(_parameters(optimizer), clip)
 
     @contextlib.contextmanager
     def _only(self, name: str) -> Iterator[None]:
@@ -283,11 +274,7 @@ class TenfoldModule(L.LightningModule):
     def _evaluate(self, batch: Any, stage: Stage) -> None:
         if num_samples(batch) == 0:  # a rank's empty share of a short batch
             return
-        totals = self._totals.setdefault(stage, {})
-        weights = self.weights(batch)
-        for name, value in self.evaluate(batch, stage).items():
-            pair = torch.stack([value.double(), torch.as_tensor(weights[name], device=value.device).double()])
-            totals[name] = totals[name] + pair if name in totals else pair
+        self._totals.setdefault(stage, Totals()).add(self.evaluate(batch, stage), self.weights(batch))
 
     def on_validation_start(self) -> None:
         if self._in_training:
@@ -313,10 +300,7 @@ class TenfoldModule(L.LightningModule):
     def _report(self, stage: Stage) -> dict[str, float]:
         if stage not in self._totals and self.world_size > 1:
             raise UserError(f"data: the {stage} split has fewer samples than there are devices ({self.world_size})")
-        terms = {}
-        for name, pair in self._totals.pop(stage, {}).items():
-            total, weight = self.summed_over_ranks(pair).tolist()
-            terms[name] = total / weight if weight else 0.0
+        terms = self._totals.pop(stage, Totals()).means(self.summed_over_ranks)
         metrics = {"loss": sum(terms.values())} | self.measure(stage)
         self.log_dict({f"{stage}/{name}": float(value) for name, value in metrics.items()}, rank_zero_only=False)
         return metrics
@@ -342,14 +326,7 @@ class TenfoldModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.journal.check()
         self.config["chosen_micro_batch_size"] = self.accumulation.chosen
-        loader: Any = self.trainer.train_dataloader
-        checkpoint["tenfold"] = {
-            "config": self.config,
-            "spec": self.spec.to_dict(),
-            "random": torch.get_rng_state(),
-            "device_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-            "loader": loader.state_dict() if hasattr(loader, "state_dict") else None,
-        }
+        checkpoint["tenfold"] = {"config": self.config, "spec": self.spec.to_dict(), **position_of(self)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint.get("tenfold", {})
@@ -359,19 +336,8 @@ class TenfoldModule(L.LightningModule):
     def on_train_start(self) -> None:
         """A resumed run draws on, from random numbers and from the data, as if it had never stopped."""
         self.journal.start()
-        if self._resumed.get("random") is not None:
-            torch.set_rng_state(self._resumed["random"])
-        if self._resumed.get("device_random") is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(self._resumed["device_random"], self.device)
-        # Lightning restores a loader only where it was not asked for the number of steps before, as schedules do.
-        if self._resumed.get("loader") is not None:
-            loader: Any = self.trainer.train_dataloader
-            loader.load_state_dict(self._resumed["loader"])
+        go_on(self, self._resumed)
         self._resumed = {}
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _nothing() -> None:
