@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy
 from torch import nn
 
 from engine.toys import Gan, Regressor, ToyData, difference, flat, sequences, train
 from tenfold.engine import memory
-from tenfold.engine.accumulation import Stepping
+from tenfold.engine.accumulation import Accumulation, Stepping
 from tenfold.engine.batch import cut
 from tenfold.errors import UserError
 
@@ -84,6 +86,19 @@ def test_batches_of_different_length_halve_when_a_long_one_comes():
 def test_one_sample_that_does_not_fit_is_told():
     with pytest.raises(UserError, match=r"trainer.micro_batch_size: not even one sample fits.*budget of 1e-05 MiB"):
         train(Regressor(), ToyData(8, 8), stepping=auto(1e-5))
+
+
+@pytest.mark.parametrize(
+    "strategy, batch_norm, told",
+    [
+        (FSDPStrategy(), "micro", "auto needs strategy ddp where there are several devices; expected a number"),
+        (DDPStrategy(), "exact", "auto on several devices does not go with trainer.batch_norm: exact; expected"),
+    ],
+)
+def test_what_several_devices_cannot_do_is_told(strategy, batch_norm, told):
+    module: Any = SimpleNamespace(world_size=2, trainer=SimpleNamespace(strategy=strategy))
+    with pytest.raises(UserError, match=f"trainer.micro_batch_size: {told}"):
+        Accumulation(module, Stepping(micro_batch_size="auto", batch_norm=batch_norm))
 
 
 def test_an_error_that_is_not_of_memory_is_no_reason_to_halve():
