@@ -84,6 +84,34 @@ def conll(folder: Path, rng: np.random.Generator) -> list[str]:
     return [f"data.{part}={folder / part}.bio" for part in ("train", "val", "test")]
 
 
+def conllu(folder: Path, rng: np.random.Generator) -> list[str]:
+    words = [("the", "DET"), ("a", "DET"), ("dog", "NOUN"), ("cats", "NOUN"), ("run", "VERB"), ("sleeps", "VERB")]
+    for part in ("train", "val", "test"):
+        sentences = []
+        for _ in range(40):
+            chosen = [words[i] for i in rng.integers(len(words), size=rng.integers(2, 7))]
+            rows = [f"{i}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_" for i, (word, tag) in enumerate(chosen, start=1)]
+            sentences.append("\n".join(["# text", *rows]))
+        (folder / f"{part}.conllu").write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
+    return [f"data.{part}={folder / part}.conllu" for part in ("train", "val", "test")]
+
+
+def roles(folder: Path, rng: np.random.Generator) -> list[str]:
+    names, verbs = ["she", "Ada", "Bern"], ["saw", "met", "left"]
+    for part in ("train", "val", "test"):
+        sentences = []
+        for _ in range(40):
+            agent, verb, theme = rng.choice(names), rng.choice(verbs), rng.choice(names)
+            cells = [(agent, "-", "(A0*)"), (verb, verb, "(V*)"), ("old", "-", "(A1*"), (theme, "-", "*)")]
+            sentences.append("\n".join("\t".join(cell) for cell in cells))
+        (folder / f"{part}.roles").write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
+    return [f"data.{part}={folder / part}.roles" for part in ("train", "val", "test")]
+
+
+def people_daily(folder: Path, rng: np.random.Generator) -> list[str]:
+    return ["data.max_documents=12", "data.val_fraction=0.2", "data.test_fraction=0.2"]
+
+
 #: By data config: writes files into an empty folder and gives the overrides that point there. Configs that are not here
 #: must run as they are.
 STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
@@ -95,6 +123,9 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
     "tabular/csv": csv_table,
     "text/tsv": tsv,
     "text/conll": conll,
+    "text/conllu": conllu,
+    "text/roles": roles,
+    "text/people_daily": people_daily,
 }
 
 

@@ -9,10 +9,12 @@ import torch
 
 from tenfold.topics.sequence_labeling.data import Sentence, TaggedSentences
 from tenfold.topics.sequence_labeling.decoders import Softmax
+from tenfold.topics.sequence_labeling.markov_tagger import MarkovTagger
 from tenfold.topics.sequence_labeling.module import SpanTagger, Tagger
 from tenfold.topics.sequence_labeling.networks import LinearTagger, RecurrentTagger
 from tenfold.topics.sequence_labeling.schemes import violations
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
+from tenfold.topics.sequence_labeling.transformer import TransformerTagger
 
 WORDS = ["<pad>", "<unk>", "a", "b", "c"]
 SPEC = TaggingSpec(
@@ -20,31 +22,42 @@ SPEC = TaggingSpec(
     scheme="bioes",
     unit="word",
     tokenizer="spaces",
-    vocabularies=(tuple(WORDS),) * 6,
+    vocabularies=(tuple(WORDS),) * 8,
     characters=("<pad>", "<unk>", "a", "b", "c"),
     max_characters=3,
+    vector_words=("<pad>", "<unk>", "a", "B"),
+    vector_dim=5,
 )
 
 
-def networks() -> list[torch.nn.Module]:
+NETWORKS = ["linear", "two layers", "softmax", "with features", "transformer", "counts"]
+
+
+def network_of(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     known = SPEC.network_arguments()
-    recurrent = {**known, "embedding_dims": [8, 4], "hidden_size": 8, "character_dim": 4, "character_channels": 4}
-    known.pop("num_characters")
-    linear = LinearTagger(**known)
-    for table in linear.weights:
-        torch.nn.init.normal_(table.weight)
+    embedding = {**known, "embedding_dims": [8, 4], "hidden_size": 8, "character_dim": 4, "character_channels": 4}
+    small = {name: known[name] for name in ("vocab_sizes", "tags", "scheme")}
+    built: torch.nn.Module
+    if name == "linear":
+        built = LinearTagger(**small)
+    elif name == "counts":
+        built = MarkovTagger(**small)
+    elif name == "transformer":
+        built = TransformerTagger(**embedding, num_heads=2, max_distance=3, span=16)
+    else:
+        options = {"two layers": {"num_layers": 2}, "softmax": {"decoder": "softmax"}}
+        built = RecurrentTagger(**embedding, **options.get(name, {"window": 1, "speller": "lstm"}))
+    features = getattr(built, "features", None)
+    for table in features.weights if features is not None else []:
+        torch.nn.init.normal_(table.weight, std=0.1)
         table.weight.data[0] = 0
-    return [
-        linear,
-        RecurrentTagger(**recurrent, num_layers=2),
-        RecurrentTagger(**recurrent, decoder="softmax"),
-    ]
+    return built
 
 
-@pytest.mark.parametrize("index", range(3))
-def test_padding_does_not_change_emissions_or_likelihood(index: int) -> None:
-    network = networks()[index].double().eval()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_padding_does_not_change_emissions_or_likelihood(name: str) -> None:
+    network = network_of(name).double().eval()
     short, long = SPEC.encode(["a", "b", "zz"]).long(), SPEC.encode(["c", "a", "b", "a", "q"]).long()
     alone = network(short.unsqueeze(0))
     together = network(torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True))
@@ -57,11 +70,13 @@ def test_padding_does_not_change_emissions_or_likelihood(index: int) -> None:
 
 
 def test_a_linear_tagger_sums_the_weights_of_the_window() -> None:
-    network = networks()[0].eval()
+    network = network_of("linear").eval()
     inputs = SPEC.encode(["a", "b", "c"]).long().unsqueeze(0)
     emissions = network(inputs)
     expected = torch.zeros(3, 5)
-    for t, (offset, table) in itertools.product(range(3), itertools.product(range(-2, 3), enumerate(network.weights))):
+    for t, (offset, table) in itertools.product(
+        range(3), itertools.product(range(-2, 3), enumerate(network.features.weights))
+    ):
         column, weights = table
         if 0 <= t + offset < 3:
             expected[t] += weights(inputs[0, t + offset, column]).view(5, 5)[offset + 2]
@@ -89,8 +104,8 @@ def evaluated(module: Tagger, sentences: list[Sentence]) -> dict[str, float]:
     return module.measure("test")
 
 
-@pytest.mark.parametrize("index", range(3))
-def test_learns_spans_that_depend_on_their_neighbours(index: int) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_learns_spans_that_depend_on_their_neighbours(name: str) -> None:
     """`b` after `a` ends a span that `a` begins; `b` elsewhere is outside; `c` is a span of its own."""
     generator = torch.Generator().manual_seed(0)
     sentences = []
@@ -100,10 +115,13 @@ def test_learns_spans_that_depend_on_their_neighbours(index: int) -> None:
             words += [["a", "b"], ["b"], ["c"]][k]
             tags += [["B-X", "E-X"], ["O"], ["S-X"]][k]
         sentences.append(Sentence(words, tags))
-    module = SpanTagger(SPEC, networks()[index])
+    module = SpanTagger(SPEC, network_of(name))
     batch = TaggedSentences(sentences, SPEC).fetch(torch.arange(50))
-    optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
-    for _ in range(30):
+    if name == "counts":
+        train = TaggedSentences(sentences[:50], SPEC)
+        module.network.count(train.inputs[:-1].long(), train.tags[:-1].long(), train.lengths)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
+    for _ in range(0 if name == "counts" else 40):
         optimizer.zero_grad()
         (module.losses(batch)["nll"] / module.weights(batch)["nll"]).backward()
         optimizer.step()
@@ -139,7 +157,7 @@ def test_gold_tags_that_training_lacks_count_as_wrong_but_not_in_the_loss() -> N
 
 
 def test_pictures_can_be_drawn() -> None:
-    module = SpanTagger(SPEC, networks()[1])
+    module = SpanTagger(SPEC, network_of("two layers"))
     evaluated(module, [Sentence(["a", "q", "*b"], ["S-X", "S-NEW", "O"]), Sentence(["c"], ["S-X"])])
     drawn = module.pictures("test")
     assert {"test/confusions", "test/tagged", "test/f1_by_type", "test/transitions"} == set(drawn)

@@ -12,7 +12,8 @@ from tenfold.config.spec import spec_from_dict
 from tenfold.data.text.conll import read_conll
 from tenfold.data.text.people_daily import name_spans, read_documents
 from tenfold.errors import UserError
-from tenfold.topics.sequence_labeling.data import NO_TAG, TASKS, Conll
+from tenfold.topics.sequence_labeling.data import NO_TAG
+from tenfold.topics.sequence_labeling.sources import TASKS, Conll
 from tenfold.topics.sequence_labeling.spans import extract
 
 IOB1 = """-DOCSTART- -X- O
@@ -84,7 +85,7 @@ def test_batches_are_padded_and_the_spec_survives_a_checkpoint(tmp_path: Path) -
     data = conll(tmp_path, IOB1, "EU x B-ORG\n", max_characters=5)
     data.setup()
     batch = data.sample("train", 2)
-    assert batch.inputs.shape == (2, 4, 6 + 5)
+    assert batch.inputs.shape == (2, 4, 8 + 5)
     assert batch.tags[1].tolist()[2:] == [NO_TAG, NO_TAG]
     assert (batch.inputs[1, 2:] == 0).all()
     assert (batch.inputs[1, :2, 0] > 0).all()
@@ -105,7 +106,7 @@ def test_illegal_gold_is_repaired_and_counted_or_refused(tmp_path: Path, caplog:
     data = conll(tmp_path, train, "a\tB-X\n")
     with caplog.at_level("WARNING"):
         data.setup()
-    assert "1 sentences with tags that iob2 forbids were repaired" in caplog.text
+    assert "1 sentences of train with tags that iob2 forbids were repaired" in caplog.text
     assert data.sentences["train"][0].tags == ["O", "B-X", "E-X"]
     with pytest.raises(UserError, match=r"data\.illegal: I-X at 'b' breaks iob2"):
         conll(tmp_path, train, "a\tB-X\n", illegal="refuse").setup()
@@ -142,11 +143,11 @@ def test_people_daily_tasks_agree_with_its_words() -> None:
     documents = list(islice(read_documents(), 3))
     for words in chain.from_iterable(documents):
         text = "".join(word for word, _ in words)
-        segmented = TASKS["segmentation"](words)
+        segmented = TASKS["segmentation"](words, "bioes")
         assert "".join(segmented.tokens) == text
         assert [text[start:stop] for start, stop, _ in extract(segmented.tags)] == [word for word, _ in words]
-        assert extract(TASKS["names"](words).tags) == list(name_spans(words))
-        assert TASKS["pos"](words).tags == [tag for _, tag in words]
+        assert extract(TASKS["names"](words, "bioes").tags) == list(name_spans(words))
+        assert TASKS["pos"](words, "bioes").tags == [tag for _, tag in words]
     assert documents[0][1] == [
         ("中共中央", "nt"), ("总书记", "n"), ("、", "w"), ("国家", "n"), ("主席", "n"), ("江", "nr"), ("泽民", "nr"),
     ]  # fmt: skip

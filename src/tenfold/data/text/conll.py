@@ -11,19 +11,21 @@ from tenfold.errors import UserError, nearest
 DOCUMENT = "-DOCSTART-"
 
 
-def read_conll(path: Path) -> Iterator[list[list[str]]]:
+def read_conll(path: Path, ragged: bool = False) -> Iterator[list[list[str]]]:
     """The sentences of a file, each a list of rows, one a token, with the same number of columns throughout.
 
-    Columns are apart by tabs where the first row has one, else by white space. `-DOCSTART-` rows are left out. Raises
-    `UserError`, with the line, where that is not UTF-8 or has another number of columns than the first one.
+    Columns are apart by tabs where the first row has one, else by white space. `-DOCSTART-` rows are left out. With
+    `ragged`, only the rows of one sentence have as many columns, and `#begin document` and `#end document` are left
+    out. Raises `UserError`, with the line, where that is not UTF-8 or has another number of columns than the first one.
     """
     sentence: list[list[str]] = []
     separator, columns = None, 0
-    for number, line in enumerate(_content(path).split(b"\n"), start=1):
-        text = _decoded(line, path, number).rstrip("\r")
+    for number, text in numbered_lines(path):
         if not text.strip(" \t"):
             yield from [sentence] if sentence else []
-            sentence = []
+            sentence, columns = [], 0 if ragged else columns
+            continue
+        if ragged and text.startswith(("#begin document", "#end document")):
             continue
         if not columns:
             separator = "\t" if "\t" in text else None
@@ -35,6 +37,12 @@ def read_conll(path: Path) -> Iterator[list[list[str]]]:
             sentence.append(row)
     if sentence:
         yield sentence
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Each line, blank ones too, with its number from 1."""
+    for number, line in enumerate(_content(path).split(b"\n"), start=1):
+        yield number, _decoded(line, path, number).rstrip("\r")
 
 
 def _content(path: Path) -> bytes:

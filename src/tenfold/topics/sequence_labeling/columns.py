@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from tenfold.errors import UserError, nearest
 
-Unit = Literal["word", "character"]
+Unit = Literal["word", "character", "role"]
 
-PAD = ""  # where a word has no further character
 _WORD = re.compile(r"\w+(?:[-.'’]\w+)*|[^\w\s]")
+_BRACKETED = re.compile(r"\[.+\]")
 
 
 def word_columns(tokens: Sequence[str]) -> dict[str, list[str]]:
-    """A word as it stands, in lower case, its first and last letters, and its shape."""
+    """A word in lower case, its last and first letters, and its shape."""
     folded = [token.lower() for token in tokens]
-    return {
-        "word": folded,
-        "prefix2": [token[:2] for token in folded],
-        "prefix3": [token[:3] for token in folded],
-        "suffix2": [token[-2:] for token in folded],
-        "suffix3": [token[-3:] for token in folded],
-        "shape": [shape(token) for token in tokens],
-    }
+    endings = {f"suffix{n}": [token[-n:] for token in folded] for n in (1, 2, 3)}
+    beginnings = {f"prefix{n}": [token[:n] for token in folded] for n in (1, 2, 3)}
+    return {"word": folded, **endings, **beginnings, "shape": [shape(token) for token in tokens]}
+
+
+def role_columns(tokens: Sequence[str]) -> dict[str, list[str]]:
+    """A word as in `word_columns`, its place beside the predicate, which stands in brackets, and the predicate."""
+    at = next((i for i, token in enumerate(tokens) if _BRACKETED.fullmatch(token)), None)
+    words = [token if i != at else token[1:-1] for i, token in enumerate(tokens)]
+    beside = ["none" if at is None else str(min(max(i - at, -4), 4)) for i in range(len(tokens))]
+    predicate = "" if at is None else words[at].lower()
+    return {**word_columns(words), "beside": beside, "predicate": [predicate] * len(tokens)}
 
 
 def character_columns(tokens: Sequence[str]) -> dict[str, list[str]]:
@@ -38,6 +43,7 @@ def character_columns(tokens: Sequence[str]) -> dict[str, list[str]]:
     }
 
 
+@lru_cache(maxsize=100_000)
 def shape(token: str) -> str:
     """`Xxx-dd` for `Abc-12`: capitals, small letters, digits, runs cut to two; other signs and scripts as they are."""
     kinds = "".join(_kind(letter) for letter in token[:16])
@@ -55,7 +61,7 @@ def _kind(letter: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """Words and signs of a raw line; where the line holds spaced tokens only, they stay as they are but for signs."""
+    """Words of a raw line, and each sign on its own."""
     return _WORD.findall(text)
 
 
@@ -67,6 +73,7 @@ def split_characters(text: str) -> list[str]:
 COLUMNS: Mapping[str, Callable[[Sequence[str]], dict[str, list[str]]]] = {
     "word": word_columns,
     "character": character_columns,
+    "role": role_columns,
 }
 TOKENIZERS: Mapping[str, Callable[[str], list[str]]] = {
     "words": split_words,

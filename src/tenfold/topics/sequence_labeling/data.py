@@ -1,4 +1,4 @@
-"""Tagged sentences as a DataModule: column files, and the People's Daily cut into three tasks."""
+"""Tagged sentences as a DataModule; the sources are in `sources`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ import torch
 from torch import Tensor
 
 from tenfold.data.base import DataModule, Split
-from tenfold.data.labels import check_fraction
-from tenfold.data.text.conll import read_conll
-from tenfold.data.text.people_daily import name_spans, read_documents
-from tenfold.data.text.vocabulary import Vocabulary
+from tenfold.data.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from tenfold.errors import UserError, nearest
 from tenfold.topics.sequence_labeling.columns import COLUMNS, Unit, check_tokenizer
-from tenfold.topics.sequence_labeling.schemes import SCHEMES, convert, detect, encode, violations
-from tenfold.topics.sequence_labeling.spans import OUTSIDE, Span, SpanCounts, extract, split_tag
+from tenfold.topics.sequence_labeling.schemes import SCHEMES, convert, detect, violations
+from tenfold.topics.sequence_labeling.spans import OUTSIDE, SpanCounts, extract, split_tag
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
+from tenfold.topics.word_embeddings.formats import load_vectors
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +47,8 @@ class TaggedSentences:
         self.lengths = torch.tensor([len(sentence.tokens) for sentence in sentences], dtype=torch.long)
         self.starts = self.lengths.cumsum(0) - self.lengths
         padding = torch.zeros(1, spec.width, dtype=torch.int32)  # the last row, from which all padding is copied
-        self.inputs = torch.cat([*(spec.encode(sentence.tokens) for sentence in sentences), padding])
-        tags = chain.from_iterable(spec.encode_tags(sentence.tags) for sentence in sentences)
+        self.inputs = torch.cat([spec.encode(*(sentence.tokens for sentence in sentences)), padding])
+        tags = spec.encode_tags(chain.from_iterable(sentence.tags for sentence in sentences))
         self.tags = torch.tensor([*tags, NO_TAG], dtype=torch.int32)
 
     def __len__(self) -> int:
@@ -67,15 +65,14 @@ class TaggedSentences:
 class TaggingData(DataModule):
     """Sentences with tags in three splits. Every vocabulary is that of the training split.
 
-    A subclass implements `read_sentences()`. Tags of spans, in whatever of IOB1, IOB2 and BIOES they come, are
-    converted to `scheme`; steps that their own scheme forbids are repaired by conlleval's reading and counted, or
-    refused.
+    A subclass implements `read_sentences()`.
 
-    scheme: iob2 or bioes; null: the tags are plain labels, and stay as they are.
-    illegal: repair, or refuse.
+    scheme: iob2 or bioes, what tags of spans are told in; null: the tags are plain labels, and stay as they are.
     tokenizer: how prediction cuts a raw line: words (letters apart from signs), spaces, or characters.
     min_count: strings that occur less often in a column are unknown.
     max_characters: letters of a word that are shown one by one, the first ones; 0 for none.
+    max_length: tokens; a longer sentence is cut, outside of its spans where it can be.
+    vectors: pretrained word vectors, a file of word2vec or GloVe.
     """
 
     spec_class = TaggingSpec
@@ -85,71 +82,62 @@ class TaggingData(DataModule):
         self,
         unit: Unit = "word",
         scheme: str | None = "bioes",
-        illegal: Literal["repair", "refuse"] = "repair",
         tokenizer: str = "words",
         min_count: int = 2,
         max_characters: int = 16,
+        max_length: int = 1000,
+        vectors: str | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
         check_tokenizer(tokenizer)
-        for key, value, known in (("unit", unit, COLUMNS), ("illegal", illegal, ("repair", "refuse"))):
-            if value not in known:
-                raise UserError(f"data.{key}: found {value!r}, expected {' or '.join(known)}{nearest(value, known)}")
+        check_choice("data.unit", unit, list(COLUMNS))
         if scheme is not None and scheme not in SCHEMES[1:]:
             raise UserError(
                 f"data.scheme: found {scheme!r}, expected iob2, bioes or null{nearest(scheme, SCHEMES[1:])}"
             )
-        self.unit, self.scheme, self.illegal, self.tokenizer = unit, scheme, illegal, tokenizer
-        self.min_count, self.max_characters = min_count, max_characters
+        if max_length < 1:
+            raise UserError(f"data.max_length: found {max_length}, expected at least 1 token")
+        self.unit, self.scheme, self.tokenizer = unit, scheme, tokenizer
+        self.min_count, self.max_characters, self.max_length = min_count, max_characters, max_length
+        self.vectors = load_vectors(Path(vectors)) if vectors else None
 
     def read_sentences(self) -> dict[str, list[Sentence]]:
-        """The splits, train at least."""
+        """The splits, train at least; none of the sentences is empty."""
         raise NotImplementedError
 
     def load(self) -> None:
-        self.sentences = self.read_sentences()
-        if self.scheme is not None:
-            written = detect([sentence.tags for sentence in self.sentences["train"]])
-            if written is None:
-                found = next((tag for s in self.sentences["train"] for tag in s.tags if tag != OUTSIDE), OUTSIDE)
-                raise UserError(
-                    f"data.scheme: the tags mark no spans (found {found!r}), expected null for plain labels"
-                )
-            self.sentences = {split: self._converted(part, written) for split, part in self.sentences.items()}
+        self.sentences = {split: self._cut(part, split) for split, part in self.read_sentences().items()}
+        if not self.sentences["train"]:
+            raise UserError("data: the train split is empty, expected at least one sentence")
         self.spec = self._build_spec(self.sentences["train"])
         self.splits = {split: TaggedSentences(part, self.spec) for split, part in self.sentences.items()}
 
-    def _converted(self, sentences: list[Sentence], written: str) -> list[Sentence]:
-        wrong = [(sentence, found) for sentence in sentences if (found := violations(sentence.tags, written))]
-        if wrong and self.illegal == "refuse":
-            sentence, positions = wrong[0]
-            at = min(positions[0], len(sentence.tags) - 1)
-            raise UserError(
-                f"data.illegal: {sentence.tags[at]} at {sentence.tokens[at]!r} breaks {written} in "
-                f"{' '.join(sentence.tokens)[:60]!r} (and {len(wrong) - 1} more sentences); expected repair"
-            )
-        if wrong:
-            log.warning("data: %d sentences with tags that %s forbids were repaired", len(wrong), written)
-        assert self.scheme is not None
-        return [Sentence(sentence.tokens, convert(sentence.tags, self.scheme)) for sentence in sentences]
+    def _cut(self, sentences: list[Sentence], split: str) -> list[Sentence]:
+        """No sentence longer than `max_length`, so that no batch outgrows the memory."""
+        parts = [part for sentence in sentences for part in cut_sentence(sentence, self.max_length, bool(self.scheme))]
+        if len(parts) > len(sentences):
+            log.warning("data: sentences of %s longer than %d tokens were cut", split, self.max_length)
+        return parts
 
     def _build_spec(self, train: Sequence[Sentence]) -> TaggingSpec:
-        columns: dict[str, list[Iterable[str]]] = defaultdict(list)
+        columns: dict[str, list[str]] = defaultdict(list)
         for sentence in train:
             for name, column in COLUMNS[self.unit](sentence.tokens).items():
-                columns[name].append(column)
+                columns[name] += column
         letters: tuple[str, ...] = ()
-        if self.unit == "word" and self.max_characters:
+        if self.unit != "character" and self.max_characters:
             letters = Vocabulary.build((token for sentence in train for token in sentence.tokens), 2).tokens
         return TaggingSpec(
             tags=self._all_tags({tag for sentence in train for tag in sentence.tags}),
             scheme=self.scheme,
             unit=self.unit,
             tokenizer=self.tokenizer,
-            vocabularies=tuple(Vocabulary.build(column, self.min_count).tokens for column in columns.values()),
+            vocabularies=tuple(Vocabulary.build([column], self.min_count).tokens for column in columns.values()),
             characters=letters,
             max_characters=self.max_characters if letters else 0,
+            vector_words=(PADDING, UNKNOWN, *self.vectors.words) if self.vectors else (),
+            vector_dim=self.vectors.matrix.shape[1] if self.vectors else 0,
         )
 
     def _all_tags(self, seen: set[str]) -> tuple[str, ...]:
@@ -163,18 +151,69 @@ class TaggingData(DataModule):
 
     def baseline(self, split: Split) -> dict[str, float]:
         """Each known word's most frequent training tag, the most frequent of all for the rest."""
-        train = self.sentences["train"]
         counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for sentence in train:
+        for sentence in self.sentences["train"]:
             for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
                 counts[token][tag] += 1
-        overall = sum(counts.values(), Counter()).most_common(1)[0][0]
+        overall = Counter[str]()
+        for tags in counts.values():
+            overall.update(tags)
         best = {token: tags.most_common(1)[0][0] for token, tags in counts.items()}
-        guessed = [[best.get(token, overall) for token in sentence.tokens] for sentence in self.sentences[split]]
+        usual = overall.most_common(1)[0][0]
+        guessed = [[best.get(token, usual) for token in sentence.tokens] for sentence in self.sentences[split]]
         return scores_of(guessed, [sentence.tags for sentence in self.sentences[split]], self.scheme is not None)
 
     def example(self, split: Split, index: int) -> str:
         return ("" if self.unit == "character" else " ").join(self.sentences[split][index].tokens)
+
+
+def check_choice(key: str, found: object, known: Sequence[str]) -> None:
+    """Raise `UserError` unless `found` is one of them."""
+    if found not in known:
+        raise UserError(f"{key}: found {found!r}, expected {' or '.join(known)}{nearest(str(found), known)}")
+
+
+def cut_sentence(sentence: Sentence, longest: int, spans: bool) -> Iterable[Sentence]:
+    """Pieces of at most `longest` tokens; with `spans`, none is cut in two unless it is half as long as that."""
+    if len(sentence.tokens) <= longest:
+        yield sentence
+        return
+    inside = {i for span in extract(sentence.tags) for i in range(span.start + 1, span.stop)} if spans else set()
+    begin, length = 0, len(sentence.tokens)
+    while begin < length:
+        stop = min(begin + longest, length)
+        if stop < length:
+            stop = next((i for i in range(stop, begin + longest // 2, -1) if i not in inside), stop)
+        yield Sentence(sentence.tokens[begin:stop], sentence.tags[begin:stop])
+        begin = stop
+
+
+def uniform(
+    sentences: dict[str, list[Sentence]], scheme: str | None, illegal: Literal["repair", "refuse"] = "repair"
+) -> dict[str, list[Sentence]]:
+    """Span tags, in whatever of IOB1, IOB2 and BIOES the training split has them, told in `scheme`.
+
+    Steps that their own scheme forbids are repaired by conlleval's reading and counted, or refused. Without a scheme
+    tags stay as they are.
+    """
+    if scheme is None:
+        return sentences
+    written = detect([sentence.tags for sentence in sentences["train"]])
+    if written is None:
+        found = next((tag for s in sentences["train"] for tag in s.tags if tag != OUTSIDE), OUTSIDE)
+        raise UserError(f"data.scheme: the tags mark no spans (found {found!r}), expected null for plain labels")
+    for split, part in sentences.items():
+        wrong = [sentence for sentence in part if violations(sentence.tags, written)]
+        if wrong and illegal == "refuse":
+            raise UserError(f"data.illegal: {_told(wrong[0], written)} (and {len(wrong) - 1} more); expected repair")
+        if wrong:
+            log.warning("data: %d sentences of %s with tags that %s forbids were repaired", len(wrong), split, written)
+    return {split: [Sentence(s.tokens, convert(s.tags, scheme)) for s in part] for split, part in sentences.items()}
+
+
+def _told(sentence: Sentence, written: str) -> str:
+    at = min(violations(sentence.tags, written)[0], len(sentence.tags) - 1)
+    return f"{sentence.tags[at]} at {sentence.tokens[at]!r} breaks {written} in {' '.join(sentence.tokens)[:60]!r}"
 
 
 def scores_of(guessed: Sequence[Sequence[str]], gold: Sequence[Sequence[str]], spans: bool) -> dict[str, float]:
@@ -187,87 +226,3 @@ def scores_of(guessed: Sequence[Sequence[str]], gold: Sequence[Sequence[str]], s
             counts.add(extract(g_tags), extract(w_tags))
         scores["f1"] = counts.score().f1
     return scores
-
-
-class Conll(TaggingData):
-    """Column files of your own: `train`, `val` and `test`, one token a line, a blank line between sentences.
-
-    token_column, tag_column: their numbers from 0; negative ones count from the last.
-    """
-
-    def __init__(
-        self,
-        train: str,
-        val: str,
-        test: str | None = None,
-        token_column: int = 0,
-        tag_column: int = -1,
-        **tagging: Any,
-    ) -> None:
-        super().__init__(**tagging)
-        self.paths = {"train": train, "val": val} | ({"test": test} if test else {})
-        self.token_column, self.tag_column = token_column, tag_column
-
-    def read_sentences(self) -> dict[str, list[Sentence]]:
-        return {split: self._read(Path(path)) for split, path in self.paths.items()}
-
-    def _read(self, path: Path) -> list[Sentence]:
-        sentences = []
-        for rows in read_conll(path):
-            for key, column in (("token_column", self.token_column), ("tag_column", self.tag_column)):
-                if not -len(rows[0]) <= column < len(rows[0]):
-                    raise UserError(f"data.{key}: found {column}, but {path} has {len(rows[0])} columns")
-            sentences.append(Sentence([row[self.token_column] for row in rows], [row[self.tag_column] for row in rows]))
-        return sentences
-
-
-class PeopleDaily(TaggingData):
-    """A month of a Chinese newspaper, 1.1 million words: `task` is segmentation, names, or pos.
-
-    Segmentation and names tag characters; parts of speech are those of given words. The split is drawn by document (see
-    `people_daily.read_documents`), seeded by `split_seed`.
-    """
-
-    def __init__(
-        self,
-        task: Literal["segmentation", "names", "pos"],
-        val_fraction: float = 0.05,
-        test_fraction: float = 0.1,
-        **tagging: Any,
-    ) -> None:
-        if task not in TASKS:
-            raise UserError(f"data.task: found {task!r}, expected {', '.join(TASKS)}{nearest(task, TASKS)}")
-        for key, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            check_fraction(f"data.{key}", fraction)
-        super().__init__(**tagging)
-        self.task, self.val_fraction, self.test_fraction = task, val_fraction, test_fraction
-
-    def read_sentences(self) -> dict[str, list[Sentence]]:
-        documents = list(read_documents())
-        order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(self.split_seed)).tolist()
-        test, val = (round(fraction * len(order)) for fraction in (self.test_fraction, self.val_fraction))
-        parts = {"test": order[:test], "val": order[test : test + val], "train": order[test + val :]}
-        return {
-            split: [TASKS[self.task](words) for i in sorted(part) for words in documents[i]]
-            for split, part in parts.items()
-        }
-
-
-def _segmented(words: list[tuple[str, str]]) -> Sentence:
-    spans, position = [], 0
-    for word, _ in words:
-        spans.append(Span(position, position + len(word), ""))
-        position += len(word)
-    return Sentence(list("".join(word for word, _ in words)), encode(spans, position, "bioes"))
-
-
-def _named(words: list[tuple[str, str]]) -> Sentence:
-    letters = list("".join(word for word, _ in words))
-    return Sentence(letters, encode([Span(*span) for span in name_spans(words)], len(letters), "bioes"))
-
-
-def _parts_of_speech(words: list[tuple[str, str]]) -> Sentence:
-    return Sentence([word for word, _ in words], [tag for _, tag in words])
-
-
-TASKS = {"segmentation": _segmented, "names": _named, "pos": _parts_of_speech}

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
+from tenfold.data.base import DataModule
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.module import Stage, TenfoldModule
+from tenfold.engine.request import Request
+from tenfold.errors import UserError
 from tenfold.topics.sequence_labeling.data import TaggedBatch, TaggingData
-from tenfold.topics.sequence_labeling.networks import PADDING, UNKNOWN
+from tenfold.topics.sequence_labeling.embedding import PADDING, UNKNOWN
 from tenfold.topics.sequence_labeling.spans import extract
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
 from tenfold.topics.sequence_labeling.tally import Example, Tally
+from tenfold.topics.sequence_labeling.terminal import coloured
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
 
 EXAMPLES = 24  # sentences that the dashboard shows
+
+
+@dataclass(frozen=True)
+class View:
+    """view: json, or color for a terminal."""
+
+    view: Literal["json", "color"] = "json"
 
 
 class Tagger(TenfoldModule):
@@ -33,6 +46,8 @@ class Tagger(TenfoldModule):
     metrics = {"accuracy": "max", "loss": "min", "unseen_accuracy": "max"}
     dashboard: ClassVar[tuple[str, ...]] = ("val/accuracy", "test/accuracy", "test/confusions", "test/tagged")
 
+    options_class = View
+
     spec: TaggingSpec
 
     def __init__(self, spec: TaggingSpec, network: nn.Module) -> None:
@@ -40,6 +55,24 @@ class Tagger(TenfoldModule):
         self.network: Any = network  # any module with a `decoder`
         self.tallies: dict[str, Tally] = {}
         self.measured: dict[str, Tally] = {}
+
+    def prepare(self, data: DataModule) -> None:
+        """Let a network that counts do so, and fill the pretrained vectors, which later need no file."""
+        if hasattr(self.network, "count"):
+            train: Any = data.splits["train"]
+            self.network.count(train.inputs[:-1].long(), train.tags[:-1].long(), train.lengths)
+        vectors = data.vectors if isinstance(data, TaggingData) else None
+        if vectors is None:
+            return
+        table = getattr(getattr(self.network, "embedding", None), "vectors", None)
+        if table is None:
+            raise UserError(
+                f"data.vectors: {type(self.network).__name__} takes no word vectors; expected null, or a model "
+                "such as sequence_labeling/bilstm_crf"
+            )
+        with torch.no_grad():
+            table.weight[: UNKNOWN + 1] = 0
+            table.weight[UNKNOWN + 1 :] = vectors.matrix / vectors.matrix.std()
 
     def losses(self, batch: TaggedBatch) -> Sums:
         return self._likelihood(self.network(batch.inputs), batch.tags)
@@ -90,6 +123,22 @@ class Tagger(TenfoldModule):
         if not isinstance(data, TaggingData) or self.world_size > 1:
             return examples
         return [example._replace(tokens=s.tokens) for example, s in zip(examples, data.sentences[stage], strict=False)]
+
+    def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
+        """Each line's tokens, their tags and the spans; or the line in colours."""
+        gap = "" if self.spec.unit == "character" else " "
+        kinds = self.spec.types or self.spec.tags
+        for answer in super().predict(request):
+            assert isinstance(answer, dict)
+            tokens = self.spec.tokenize(answer["input"])
+            if request.options.view == "color":
+                yield coloured(tokens, answer["tags"], kinds, gap, bool(self.spec.scheme))
+            else:
+                yield {"input": answer["input"], "tokens": tokens, **self._with_text(answer, tokens, gap)}
+
+    def _with_text(self, answer: dict[str, Any], tokens: list[str], gap: str) -> dict[str, Any]:
+        spans = [span | {"text": gap.join(tokens[span["start"] : span["stop"]])} for span in answer.get("spans", [])]
+        return {"tags": answer["tags"]} | ({"spans": spans} if self.spec.scheme else {})
 
     def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
         """The tags of each sequence, and the spans that they mark: from token `start` up to, not including, `stop`."""

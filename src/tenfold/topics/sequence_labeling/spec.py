@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import islice
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,18 +21,21 @@ from tenfold.topics.sequence_labeling.columns import COLUMNS, TOKENIZERS
 from tenfold.topics.sequence_labeling.spans import OUTSIDE, split_tag
 
 UNSEEN = "<unseen>"  # the type of gold tags that training does not have
+MOST_TOKENS = 65_536  # padded tokens that prediction holds in one batch, or one sequence
 
 
 @dataclass(frozen=True)
 class TaggingSpec(DataSpec):
     """Tags, their scheme (None for plain labels), and what a token is shown as.
 
-    unit: whose columns show a token, `word` or `character` (see `columns`); `vocabularies` has each one's strings.
+    unit: whose columns show a token, `word`, `character` or `role` (see `columns`); `vocabularies` has each one's
+        strings.
     characters: the vocabulary of words' letters, the first `max_characters` of which are shown; empty for none.
     tokenizer: how a raw line becomes tokens in prediction.
+    vector_words: the vocabulary of pretrained vectors of `vector_dim` numbers; empty for none.
     """
 
-    provides = frozenset({"vocab_sizes", "num_characters", "tags", "scheme"})
+    provides = frozenset({"vocab_sizes", "num_characters", "num_vectors", "vector_dim", "tags", "scheme"})
 
     tags: tuple[str, ...]
     scheme: str | None
@@ -39,19 +44,23 @@ class TaggingSpec(DataSpec):
     vocabularies: tuple[tuple[str, ...], ...]
     characters: tuple[str, ...]
     max_characters: int
+    vector_words: tuple[str, ...] = ()
+    vector_dim: int = 0
 
     def network_arguments(self) -> dict[str, Any]:
         return {
             "vocab_sizes": [len(vocabulary) for vocabulary in self.vocabularies],
             "num_characters": len(self.characters),
+            "num_vectors": len(self.vector_words),
+            "vector_dim": self.vector_dim,
             "tags": self.tags,
             "scheme": self.scheme,
         }
 
     @property
     def width(self) -> int:
-        """Indices that a token is shown as: one a column, then its letters."""
-        return len(self.vocabularies) + (self.max_characters if self.characters else 0)
+        """Indices that a token is shown as: one a column, one of its vector, then its letters."""
+        return len(self.vocabularies) + bool(self.vector_words) + (self.max_characters if self.characters else 0)
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -71,28 +80,49 @@ class TaggingSpec(DataSpec):
         return {tag: index for index, tag in enumerate(self.gold_tags)}
 
     @cached_property
-    def _vocabularies(self) -> list[Vocabulary]:
-        return [Vocabulary(tokens) for tokens in (*self.vocabularies, *([self.characters] if self.characters else []))]
-
-    def encode(self, tokens: Sequence[str]) -> Tensor:
-        """Indices of each token's columns and letters, `[tokens, width]`."""
-        columns = COLUMNS[self.unit](tokens).values()
-        indices = [vocabulary.encode(column) for vocabulary, column in zip(self._vocabularies, columns, strict=False)]
-        shown = torch.tensor(indices, dtype=torch.int32).t().reshape(len(tokens), -1)
-        if not self.characters:
-            return shown
-        return torch.cat([shown, torch.tensor([self._letters(token) for token in tokens], dtype=torch.int32)], dim=1)
+    def _columns(self) -> list[Vocabulary]:
+        return [Vocabulary(tokens) for tokens in self.vocabularies]
 
     @cached_property
-    def _letters(self) -> Callable[[str], list[int]]:
-        letters = self._vocabularies[-1]
+    def _vectors(self) -> Vocabulary:
+        return Vocabulary(self.vector_words)
 
-        @cache
-        def indices(token: str) -> list[int]:
-            found = letters.encode(token[: self.max_characters])
-            return found + [Vocabulary.padding_idx] * (self.max_characters - len(found))
+    @cached_property
+    def _letters(self) -> Vocabulary:
+        return Vocabulary(self.characters)
 
-        return indices
+    def encode(self, *sentences: Sequence[str]) -> Tensor:
+        """Indices of each token's columns, vector and letters, of all sentences end to end: `[tokens, width]`."""
+        strings: dict[str, list[str]] = defaultdict(list)
+        for tokens in sentences:
+            for name, column in COLUMNS[self.unit](tokens).items():
+                strings[name] += column
+        tokens = list(chain.from_iterable(sentences))
+        shown = torch.zeros(len(tokens), self.width, dtype=torch.int32)
+        for place, (vocabulary, column) in enumerate(zip(self._columns, strings.values(), strict=True)):
+            shown[:, place] = _indices(vocabulary, column)
+        if self.vector_words:
+            shown[:, len(self._columns)] = self._vector_indices(tokens)
+        if self.characters:
+            shown[:, -self.max_characters :] = self._spelt(tokens)
+        return shown
+
+    def _vector_indices(self, tokens: Sequence[str]) -> Tensor:
+        """As it stands, else in lower case."""
+        exact = _indices(self._vectors, tokens)
+        return torch.where(
+            exact != Vocabulary.unknown_idx, exact, _indices(self._vectors, [token.lower() for token in tokens])
+        )
+
+    def _spelt(self, tokens: Sequence[str]) -> Tensor:
+        """The letters of each distinct word once, `[tokens, max_characters]`."""
+        distinct: dict[str, int] = {}
+        which = [distinct.setdefault(token, len(distinct)) for token in tokens]
+        spelt = torch.zeros(len(distinct), self.max_characters, dtype=torch.int32)
+        for row, token in enumerate(distinct):
+            found = self._letters.encode(token[: self.max_characters])
+            spelt[row, : len(found)] = torch.tensor(found, dtype=torch.int32)
+        return spelt[torch.tensor(which, dtype=torch.long)]
 
     def encode_tags(self, tags: Iterable[str]) -> list[int]:
         """Indices into `gold_tags`."""
@@ -101,27 +131,53 @@ class TaggingSpec(DataSpec):
     def _unseen(self, tag: str) -> str:
         return f"{split_tag(tag)[0]}-{UNSEEN}" if self.scheme else UNSEEN
 
+    def tokenize(self, text: str) -> list[str]:
+        """A raw line as tokens."""
+        return TOKENIZERS[self.tokenizer](text)
+
     def read(self, sources: Sequence[str], batch_size: int) -> Iterator[tuple[list[str], Tensor]]:
         """Text files, a sequence a line, or `-` for standard input; yields lines and inputs `[batch, time, width]`."""
-        lines = (line for source in sources for line in lines_of(source))
-        while texts := list(islice(lines, batch_size)):
-            encoded = [self.encode(TOKENIZERS[self.tokenizer](text)).long() for text in texts]
-            yield texts, torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
+        texts: list[str] = []
+        encoded: list[Tensor] = []
+        longest = 0
+        for text in (line for source in sources for line in lines_of(source)):
+            tokens = self.tokenize(text)
+            if texts and (len(texts) == batch_size or max(longest, len(tokens)) * (len(texts) + 1) > MOST_TOKENS):
+                yield texts, _padded(encoded, longest)
+                texts, encoded, longest = [], [], 0
+            texts.append(text)
+            encoded.append(self.encode(tokens).long())
+            longest = max(longest, len(tokens))
+        if texts:
+            yield texts, _padded(encoded, longest)
 
     def example_inputs(self) -> tuple[Tensor]:
         generator = torch.Generator().manual_seed(0)
-        sizes = [len(v) for v in self.vocabularies] + [len(self.characters)] * (self.width - len(self.vocabularies))
+        sizes = [len(vocabulary) for vocabulary in self.vocabularies]
+        sizes += [len(self.vector_words)] * bool(self.vector_words)
+        sizes += [len(self.characters)] * (self.width - len(sizes))
         columns = [torch.randint(Vocabulary.unknown_idx, size, (2, 12), generator=generator) for size in sizes]
         return (torch.stack(columns, dim=2),)
 
     def preprocessing(self) -> dict[str, str]:
+        shown = list(COLUMNS[self.unit](["a"])) + ["vector"] * bool(self.vector_words)
+        letters = f", then {self.max_characters} letters" if self.characters else ""
         return {
             "input": "indices [batch, time, width] of int64, one sequence a row, filled up with zeros",
-            "columns": f"each token as {', '.join(COLUMNS[self.unit](['a']))}, then {self.max_characters} letters"
-            if self.characters
-            else f"each token as {', '.join(COLUMNS[self.unit](['a']))}",
+            "columns": f"each token as {', '.join(shown)}{letters}",
             "unknown_idx": f"{Vocabulary.unknown_idx}, for what a vocabulary lacks",
-            "vocabularies": json.dumps([*self.vocabularies, self.characters], ensure_ascii=False),
+            "vocabularies": json.dumps([*self.vocabularies, self.vector_words, self.characters], ensure_ascii=False),
             "tags": json.dumps(self.tags, ensure_ascii=False),
             "scheme": str(self.scheme),
         }
+
+
+def _indices(vocabulary: Vocabulary, strings: Sequence[str]) -> Tensor:
+    return torch.from_numpy(np.array(vocabulary.encode(strings), dtype=np.int32))
+
+
+def _padded(encoded: Sequence[Tensor], longest: int) -> Tensor:
+    padded = torch.zeros(len(encoded), longest, encoded[0].shape[1], dtype=torch.long)
+    for row, tokens in zip(padded, encoded, strict=True):
+        row[: len(tokens)] = tokens
+    return padded
