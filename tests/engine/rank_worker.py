@@ -11,8 +11,20 @@ import lightning as L
 import torch
 from torch import nn
 
-from engine.toys import Gan, Regressor, ToyData, flat, sgd, train, warmup
+from engine.toys import (
+    Gan,
+    Regressor,
+    ToyData,
+    draw_weights,
+    flat,
+    lightnings_gradient,
+    sequences,
+    sgd,
+    train,
+    warmup,
+)
 from tenfold.engine.accumulation import Stepping
+from tenfold.engine.batch import cut
 from tenfold.engine.gather import Gathered
 from tenfold.errors import UserError
 
@@ -115,6 +127,24 @@ def batch_norm_exact_in_two_optimizers(ranks: int) -> dict[str, Any]:
     gan.generator = batch_normalised()
     result = fitted(gan, 9, ranks, 4, Stepping(micro_batch_size=1, batch_norm="exact"))
     return result | {"buffers": flat(gan.generator.buffers())}
+
+
+@case
+def gradients_beside_lightnings(ranks: int) -> dict[str, Any]:
+    """One gradient of a batch in micro-batches: the engine's, and Lightning's own."""
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+    class Watched(Regressor):
+        def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+            self.gradient = flat([p.grad for p in self.parameters()])
+
+    module, batch = Watched(), sequences(8)
+    fitted(module, 8, ranks, 8, Stepping(micro_batch_size=2), max_epochs=1)
+    draw_weights(module, seed=1)
+    micro_batches = cut(batch, [2] * 4)[rank::ranks]
+    strategy = {} if ranks == 1 else {"devices": ranks, "strategy": "ddp"}
+    lightnings = lightnings_gradient(module, micro_batches, len(micro_batches), **strategy)
+    return {"weights": module.gradient, "lightnings": flat(lightnings), "steps": 1, "metrics": {}, "logged": {}}
 
 
 @case

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import lightning as L
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from engine.toys import Regressor, Sequences, ToyData, difference, sequences, train
+from engine.toys import Regressor, Sequences, ToyData, difference, lightnings_gradient, sequences, train
 from tenfold.engine.accumulation import Accumulation, Stepping
 from tenfold.engine.batch import cut
 
@@ -104,45 +103,26 @@ def test_a_window_that_spans_epochs_sees_every_sample_equally_often():
     }  # 23 epochs of 2 batches of 8 samples are 16 permutations
 
 
-class Plain(L.LightningModule):
-    """The same loss as Lightning documents it: a mean of each micro-batch, automatic optimisation."""
-
-    def __init__(self, ours: Regressor) -> None:
-        super().__init__()
-        self.ours, self.gradients = ours, []
-
-    def training_step(self, batch: Sequences, batch_idx: int) -> Tensor:
-        sums, weights = self.ours.losses(batch), self.ours.weights(batch)
-        return sum(sums[name] / max(float(weights[name]), 1.0) for name in sums)
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.gradients.append([p.grad.clone() for p in self.ours.parameters()])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.0)
-
-
 @pytest.mark.parametrize("case", ["ragged tokens", "short last window"])
 def test_lightning_alone_gives_another_gradient(case):
     samples, micro, window = (8, 2, 4) if case == "ragged tokens" else (6, 2, 4)
     module, batch = Regressor(), sequences(samples)
-    if (
-        case == "short last window"
-    ):  # every step valid: micro-batches weigh the same, but three of them are divided by four
-        batch = Sequences(*(t[:samples] for t in batch))._replace(valid=torch.ones_like(batch.valid))
+    if case == "short last window":  # micro-batches weigh the same, but three of them are divided by four
+        batch = batch._replace(valid=torch.ones_like(batch.valid))
         batch.inputs[:, 0, 0] = 1.0
     expected, _ = undivided(module, batch)
-    plain = Plain(module)
-    quiet = {
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    trainer = L.Trainer(accelerator="cpu", max_epochs=1, accumulate_grad_batches=window, **quiet)
-    trainer.fit(plain, torch.utils.data.DataLoader(cut(batch, [micro] * (samples // micro)), batch_size=None))
-    assert len(plain.gradients) == 1
-    error = difference(plain.gradients[0], expected)
-    module.zero_grad()
+    alone = lightnings_gradient(module, cut(batch, [micro] * (samples // micro)), window)
     accumulated(module, batch, micro_batch_size=micro)
-    assert difference([p.grad for p in module.parameters()], expected) <= 1e-5 < 0.1 < error
+    assert difference([p.grad for p in module.parameters()], expected) <= 1e-5 < 0.1 < difference(alone, expected)
+
+
+@settings(derandomize=True, max_examples=10, deadline=None)
+@given(partition=partitions())
+def test_lightning_alone_is_right_about_one_part_only(partition):
+    """The partitions that the engine is exact on, above."""
+    seed, sizes = partition
+    torch.manual_seed(seed)
+    module, batch = Regressor(), sequences(sum(sizes), seed=seed)
+    expected, _ = undivided(module, batch)
+    error = difference(lightnings_gradient(module, cut(batch, sizes), len(sizes)), expected)
+    assert error <= 1e-5 if len(sizes) == 1 else error > 1e-3, (sizes, error)

@@ -55,6 +55,13 @@ def test_gradients_are_reduced_once_a_step(ranks):
     assert ranks("micro_batches")[0]["reductions"] == ranks("micro_batches")[0]["steps"] == 4
 
 
+def test_lightning_alone_gives_another_gradient_in_one_process_and_in_two(ranks):
+    """Where the engine's is the same, `test_two_processes_end_like_one`."""
+    for result in (rank_worker.CASES["gradients_beside_lightnings"](1), *ranks("gradients_beside_lightnings")):
+        exact = result["weights"]
+        assert (result["lightnings"] - exact).norm() > 0.1 * exact.norm()
+
+
 def test_both_ranks_choose_the_same_micro_batch(ranks):
     chosen = [result["chosen"] for result in ranks("auto_with_a_budget_on_one_rank")]
     assert chosen[0] == chosen[1] and chosen[0] in (1, 2)

@@ -20,6 +20,8 @@ from tenfold.engine.module import TenfoldModule
 warnings.filterwarnings("ignore", module="lightning")
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
+QUIET = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
+
 
 class Sequences(NamedTuple):
     """`[batch, time, 3]`, targets `[batch, time]`, and which of the steps are valid, `[batch, time]`."""
@@ -140,16 +142,39 @@ def train(
     if seed is not None:
         draw_weights(module, seed)
     module.stepping = stepping or module.stepping
-    quiet = {
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    arguments = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, **quiet} | trainer
+    arguments = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "num_sanity_val_steps": 0, **QUIET} | trainer
     fitter = L.Trainer(default_root_dir=folder, **arguments)
     fitter.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     return fitter
+
+
+class Plain(L.LightningModule):
+    """The Regressor's loss as Lightning documents it: a mean of each micro-batch, automatic optimisation."""
+
+    def __init__(self, ours: Regressor) -> None:
+        super().__init__()
+        self.ours, self.gradients = ours, []
+
+    def training_step(self, batch: Sequences, batch_idx: int) -> Tensor:
+        sums, weights = self.ours.losses(batch), self.ours.weights(batch)
+        return sum(sums[name] / max(float(weights[name]), 1.0) for name in sums)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.gradients.append([p.grad.clone() for p in self.ours.parameters()])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def lightnings_gradient(module: Regressor, micro_batches: list[Sequences], window: int, **trainer: Any) -> list[Tensor]:
+    """What reaches the optimizer when Lightning accumulates by itself."""
+    plain = Plain(module)
+    arguments = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "use_distributed_sampler": False, **QUIET}
+    fitter = L.Trainer(**arguments | trainer, accumulate_grad_batches=window)
+    fitter.fit(plain, torch.utils.data.DataLoader(micro_batches, batch_size=None))
+    (gradient,) = plain.gradients
+    module.zero_grad()
+    return gradient
 
 
 def flat(values: Any) -> Tensor:
