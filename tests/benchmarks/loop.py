@@ -174,17 +174,24 @@ def stop_after_the_first_step(recipe: str) -> None:
         run(compose("train", [f"experiment={recipe}", f"folder={folder}/run", "threads=1"]))
 
 
-def first_step() -> tuple[float, float]:
-    """Seconds to import what everybody imports, and from a fresh interpreter to the end of the first step."""
-    bare = [sys.executable, "-c", "import torch, lightning, torchvision"]
-    ours = [sys.executable, __file__, "--first-step", DEFAULT]
-    times: dict[str, list[float]] = {"bare": [], "ours": []}
+def first_step() -> list[list[object]]:
+    """What everybody imports, and all up to the end of the first step, in fresh interpreters: seconds, also of a CPU."""
+    commands = {
+        "import torch, lightning, torchvision": [sys.executable, "-c", "import torch, lightning, torchvision"],
+        f"{DEFAULT} to the end of its first step": [sys.executable, __file__, "--first-step", DEFAULT],
+    }
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(5):
-        for name, command in (("bare", bare), ("ours", ours)):
-            start = time.perf_counter()
+        for name, command in commands.items():
+            start, before = time.perf_counter(), os.times()
             subprocess.run(command, check=True, capture_output=True)
-            times[name].append(time.perf_counter() - start)
-    return statistics.median(times["bare"]), statistics.median(times["ours"])
+            after = os.times()
+            cpu_seconds = after.children_user - before.children_user + after.children_system - before.children_system
+            times[name].append((time.perf_counter() - start, cpu_seconds))
+    bare, ours = ([statistics.median(column) for column in zip(*pairs, strict=True)] for pairs in times.values())
+    above = [mine - other for mine, other in zip(ours, bare, strict=True)]
+    rows = zip([*commands, "above"], (bare, ours, above), strict=True)
+    return [[name, *(f"{value:.2f}" for value in values)] for name, values in rows]
 
 
 ALONE = {
@@ -231,9 +238,8 @@ def main(arguments: list[str]) -> None:
         except UserError as error:
             left_out.append(f"{recipe}: left out, {error}")
     print(table(["recipe", "steps", "by hand, ms", "ours, ms", "ratio", "by hand, MiB", "ours, MiB"], rows))
-    print("\n".join(["", *left_out]))
-    bare, ours = first_step()
-    print(f"imports alone {bare:.2f} s; to the end of the first step {ours:.2f} s: {ours - bare:.2f} s above them")
+    print("\n".join(["", *left_out, ""]))
+    print(table(["start", "seconds", "CPU seconds"], first_step()))
 
 
 if __name__ == "__main__":
