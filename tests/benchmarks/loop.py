@@ -175,7 +175,7 @@ def stop_after_the_first_step(recipe: str) -> None:
 
 
 def first_step() -> list[list[object]]:
-    """What everybody imports, and all up to the end of the first step, in fresh interpreters: seconds, also of a CPU."""
+    """What everybody imports, and all up to the end of the first step, in fresh interpreters: seconds, and of a CPU."""
     commands = {
         "import torch, lightning, torchvision": [sys.executable, "-c", "import torch, lightning, torchvision"],
         f"{DEFAULT} to the end of its first step": [sys.executable, __file__, "--first-step", DEFAULT],
