@@ -86,12 +86,17 @@ def test_a_classifier_of_samples_learns_what_their_labels_say():
     data = MNIST5k(batch_size=100)
     data.setup()
     train, test = data.splits["train"].data, data.splits["test"].data
-    pixels, real = train.inputs[:1000].float() / 255, test.inputs.float() / 255
+    chosen, mixed = torch.randperm(len(train.labels), generator=torch.Generator().manual_seed(0))[:1200].chunk(2)
+    pixels, labels, shuffled = train.inputs[chosen].float() / 255, train.labels[chosen], train.labels[mixed]
     state = torch.get_rng_state()
-    good = samples_only_accuracy(pixels, train.labels[:1000], real, test.labels, seed=1, epochs=2)
+    good, bad = (
+        samples_only_accuracy(
+            pixels, taught, test.inputs[::4].float() / 255, test.labels[::4], seed=1, epochs=3, batch_size=32
+        )
+        for taught in (labels, shuffled)
+    )
     assert torch.equal(torch.get_rng_state(), state)
-    shuffled = train.labels[:1000][torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
-    assert good > 0.8 > 0.4 > samples_only_accuracy(pixels, shuffled, real, test.labels, seed=1, epochs=2)
+    assert good > 0.7 > 0.4 > bad
 
 
 def test_a_grid_holds_each_image_where_it_belongs(tmp_path):
