@@ -160,10 +160,12 @@ def test_a_resumed_run_repeats_the_choice(tmp_path):
 def test_every_wording_is_understood(wording):
     assert memory.is_out_of_memory(RuntimeError(wording))
 
+
+def test_a_library_that_runs_out_of_memory_halves_too():
     class Large(Regressor):
         def losses(self, batch):
             if len(batch.inputs) > 2:
-                raise RuntimeError(wording)
+                raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
             return super().losses(batch)
 
     module, plain = Large(), Regressor()
