@@ -156,6 +156,15 @@ def test_gold_tags_that_training_lacks_count_as_wrong_but_not_in_the_loss() -> N
     assert module.measured["test"].span_score("<unseen>") == (0, 0, 0, 1)
 
 
+def test_a_penalty_on_the_outside_finds_more_spans_and_leaves_the_loss() -> None:
+    sentences = [Sentence(["a", "q", "b"], ["S-X", "O", "O"])]
+    plain, bold = (SpanTagger(SPEC, Fixed(0), outside_penalty=penalty) for penalty in (0.0, 10.0))
+    assert evaluated(plain, sentences)["recall"] == 0.0
+    assert evaluated(bold, sentences)["recall"] > 0.0
+    batch = TaggedSentences(sentences, SPEC).fetch(torch.arange(1))
+    assert torch.equal(plain.losses(batch)["nll"], bold.losses(batch)["nll"])
+
+
 def test_pictures_can_be_drawn() -> None:
     module = SpanTagger(SPEC, network_of("two layers"))
     evaluated(module, [Sentence(["a", "q", "*b"], ["S-X", "S-NEW", "O"]), Sentence(["c"], ["S-X"])])

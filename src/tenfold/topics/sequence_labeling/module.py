@@ -16,7 +16,7 @@ from tenfold.engine.request import Request
 from tenfold.errors import UserError
 from tenfold.topics.sequence_labeling.data import TaggedBatch, TaggingData
 from tenfold.topics.sequence_labeling.embedding import PADDING, UNKNOWN
-from tenfold.topics.sequence_labeling.spans import extract
+from tenfold.topics.sequence_labeling.spans import OUTSIDE, extract
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
 from tenfold.topics.sequence_labeling.tally import Example, Tally
 from tenfold.topics.sequence_labeling.terminal import coloured
@@ -89,11 +89,15 @@ class Tagger(TenfoldModule):
     def evaluate(self, batch: TaggedBatch, stage: Stage) -> Sums:
         emissions = self.network(batch.inputs)
         mask = batch.tags >= 0
-        guessed = self.network.decoder.decode(emissions, mask)
+        guessed = self.network.decoder.decode(self.weighed(emissions), mask)
         unseen = batch.inputs[..., 0] == UNKNOWN
         tally = self.tallies.setdefault(stage, Tally(self.spec, EXAMPLES))
         tally.add(batch.inputs[..., 0], guessed.cpu(), batch.tags.cpu(), unseen.cpu())
         return self._likelihood(emissions, batch.tags)
+
+    def weighed(self, emissions: Tensor) -> Tensor:
+        """The emissions that the best tags are looked for in."""
+        return emissions
 
     def measure(self, stage: Stage) -> dict[str, float]:
         tally = self.tallies.pop(stage, None) or Tally(self.spec, EXAMPLES)
@@ -143,7 +147,7 @@ class Tagger(TenfoldModule):
     def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
         """The tags of each sequence, and the spans that they mark: from token `start` up to, not including, `stop`."""
         mask = inputs[..., 0] != PADDING
-        guessed = self.network.decoder.decode(self.network(inputs), mask).cpu()
+        guessed = self.network.decoder.decode(self.weighed(self.network(inputs)), mask).cpu()
         return [self._answer([self.spec.tags[k] for k in row[row >= 0].tolist()]) for row in guessed]
 
     def _answer(self, tags: list[str]) -> dict[str, Any]:
@@ -151,7 +155,11 @@ class Tagger(TenfoldModule):
 
 
 class SpanTagger(Tagger):
-    """The same for tags that mark spans: chosen by span F1, exact and by conlleval's rules."""
+    """The same for tags that mark spans: chosen by span F1, exact and by conlleval's rules.
+
+    outside_penalty: nats that `O` loses in decoding, no matter in the loss. The likeliest tags leave out spans that are
+        less likely than not, where F1 is best with more of them; to be chosen on validation data.
+    """
 
     metrics = {
         "f1": "max",
@@ -162,3 +170,13 @@ class SpanTagger(Tagger):
         "unseen_accuracy": "max",
     }
     dashboard = (*Tagger.dashboard, "val/f1", "test/f1", "test/f1_by_type")
+
+    def __init__(self, spec: TaggingSpec, network: nn.Module, outside_penalty: float = 0.0) -> None:
+        super().__init__(spec, network)
+        penalty = torch.tensor([outside_penalty if tag == OUTSIDE else 0.0 for tag in spec.tags])
+        self.register_buffer("penalty", penalty, persistent=False)
+
+    penalty: Tensor
+
+    def weighed(self, emissions: Tensor) -> Tensor:
+        return emissions - self.penalty.to(emissions.dtype)
