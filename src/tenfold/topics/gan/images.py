@@ -1,0 +1,163 @@
+"""GANs of images, told what they are worth by a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tenfold.data.images.spec import ImageSpec
+from tenfold.engine.accumulation import Sums
+from tenfold.engine.gather import Gathered
+from tenfold.engine.module import Stage, TenfoldModule
+from tenfold.engine.request import Request
+from tenfold.errors import UserError, nearest
+from tenfold.judge import (
+    Judge,
+    class_coverage,
+    copied_share,
+    distances,
+    frechet_distance,
+    grid_figure,
+    label_agreement,
+    write_grid,
+)
+from tenfold.topics.gan.module import GAN, Drawn, Sampling, require_number
+
+if TYPE_CHECKING:
+    from tenfold.callbacks.pictures import Picture
+
+
+class ImageGAN(GAN):
+    """Images in pixels from 0 to 1; the other arguments are `GAN`'s.
+
+    judge: the address of a classification run of the same images, whose features the samples are measured by.
+    """
+
+    metrics = {
+        "fid": "min",
+        "fid_floor": "min",
+        "classes": "max",
+        "kid": "min",
+        "precision": "max",
+        "recall": "max",
+        "copied": "min",
+    }
+    dashboard: ClassVar[tuple[str, ...]] = (
+        "train/discriminator",
+        "train/generator",
+        "val/fid",
+        "val/classes",
+        "val/samples",
+        "test/samples",
+    )
+    companions = ("judge",)
+    spec: ImageSpec
+
+    def __init__(self, spec: ImageSpec, judge: str | None = None, **options: Any) -> None:
+        super().__init__(spec, **options)
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (spec.mean, spec.std))
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        self.gathered: dict[str, tuple[Gathered, Gathered]] = {}
+        self.evaluated: dict[str, Tensor] = {}  # samples of the last pass
+        self._training: tuple[Tensor, Tensor] | None = None  # training images, and the judge's features of them
+
+    mean: Tensor
+    std: Tensor
+
+    def welcome(self, name: str, companion: TenfoldModule) -> None:
+        Judge(companion).require(self.spec)
+        super().welcome(name, companion)
+
+    def real(self, inputs: Tensor) -> Tensor:
+        return inputs * self.std + self.mean
+
+    # Evaluation ------------------------------------------------------------------------------------------------------
+
+    def judge(self) -> Judge:
+        if "judge" not in self._companions:
+            raise UserError("model.judge: found null, expected a run of a classifier, such as recipe:<topic>/<recipe>")
+        return Judge(self.companion("judge"))
+
+    def evaluate(self, batch: Drawn, stage: Stage) -> Sums:
+        judge = self.judge()
+        if stage not in self.gathered:
+            self.gathered[stage] = Gathered(), Gathered()
+            samples = self.make_share()
+            self.gathered[stage][1].add(samples.float(), *judge.look(samples))
+        pixels = self.real(batch.inputs)
+        self.gathered[stage][0].add(pixels.float(), judge.look(pixels).features)
+        return super().evaluate(batch, stage)
+
+    def measure(self, stage: Stage) -> dict[str, float]:
+        """On validation data what chooses the checkpoint, and the floor; on test data the distances that cost more."""
+        reals, fakes = self.gathered.pop(stage)
+        (pixels, features), (samples, seen, logits) = reals.all(), fakes.all()
+        self.evaluated[stage] = samples
+        training, known = self.training_images()
+        values = {"fid": frechet_distance(features, seen), "fid_floor": frechet_distance(features, known)}
+        values["classes"] = float(class_coverage(logits).classes)
+        if self.num_classes:
+            values["agreement"] = label_agreement(logits, torch.arange(len(logits)) % self.num_classes)
+        if stage == "test":
+            values |= distances(features, seen) | {"copied": copied_share(samples, training, pixels)}
+        return values
+
+    def training_images(self) -> tuple[Tensor, Tensor]:
+        """As many training images as samples are made, and the judge's features of them: a perfect copier's work."""
+        if self._training is None:
+            train = self.trainer.datamodule.splits["train"]  # type: ignore[attr-defined]
+            rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: self.eval_samples]
+            pixels = train.fetch(rows).inputs.float() / 255
+            features = self.judge().look(pixels.to(self.device, self.dtype)).features.cpu()
+            self._training = pixels, features
+        return self._training
+
+    def pictures(self, stage: Stage) -> dict[str, Picture]:
+        columns = self.num_classes or 10
+        samples = self.evaluated[stage][: 10 * columns if columns <= 20 else 100]
+        return {f"{stage}/samples": grid_figure(samples, "Samples of always the same noise", columns)}
+
+    # Answers ---------------------------------------------------------------------------------------------------------
+
+    def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
+        """A grid of new images."""
+        options = request.options
+        require_number(options)
+        assert request.output is not None
+        labels, told = self.asked(options)
+        samples = self.make(options.n, options.seed, labels, request.batch_size)
+        write_grid(samples, request.output)
+        yield {"file": str(request.output), "n": options.n, **told, "seed": options.seed}
+
+    def asked(self, options: Sampling) -> tuple[Tensor | None, dict[str, Any]]:
+        """The classes that are asked for, and what the answer says of them."""
+        return None, {}
+
+
+@dataclass(frozen=True)
+class ConditionalSampling(Sampling):
+    """condition: the class to make samples of, by name; None: all classes in turn."""
+
+    condition: str | int | None = None
+
+
+class ConditionalImageGAN(ImageGAN):
+    """As `ImageGAN`, with networks that are told the class."""
+
+    metrics = {**ImageGAN.metrics, "agreement": "max"}
+    dashboard = (*ImageGAN.dashboard, "val/agreement")
+    options_class = ConditionalSampling
+
+    def asked(self, options: Any) -> tuple[Tensor | None, dict[str, Any]]:
+        if options.condition is None:
+            return None, {"condition": "all in turn"}
+        name, names = str(options.condition), list(self.spec.class_names)
+        if name not in names:
+            few = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            raise UserError(f"condition: found {name!r}, expected one of {few}{nearest(name, names)}")
+        return torch.full((options.n,), names.index(name)), {"condition": name}
