@@ -131,13 +131,16 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def compose_aside(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """As `compose`, in the middle of a run, whose own `${hydra:...}` stays what it is."""
+    """As `compose`, in the middle of a run, whose own Hydra and `${hydra:...}` stay what they are."""
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    own = HydraConfig.instance().cfg
+    own, running = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()  # there may be one only
     try:
         return compose(verb, overrides)
     finally:
+        GlobalHydra.instance().hydra = running
         HydraConfig.instance().cfg = own
 
 

@@ -1,0 +1,1 @@
+"""ResNet: deep networks that train, because each block adds to what it is given."""
