@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import pickle
 import shutil
 import struct
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
+from scipy.sparse import csr_matrix
 
 from tenfold.commands.train import run as train
 from tenfold.config.compose import compose
@@ -112,6 +114,55 @@ def people_daily(folder: Path, rng: np.random.Generator) -> list[str]:
     return ["data.max_documents=12", "data.val_fraction=0.2", "data.test_fraction=0.2"]
 
 
+def text_pairs(folder: Path, rng: np.random.Generator) -> list[str]:
+    words = ["one", "two", "three", "four", "five"]
+    rows = {" ".join(rng.choice(words, rng.integers(1, 4))) for _ in range(150)}
+    path = folder / "pairs.tsv"
+    path.write_text("".join(f"{row}\t{row[::-1].upper()}\n" for row in sorted(rows)), encoding="utf-8")
+    return [f"data.path={path}", "model.network.encoder_layers=1", "model.network.decoder_layers=1"]
+
+
+def dates(folder: Path, rng: np.random.Generator) -> list[str]:
+    sizes = ["data.train_size=600", "data.val_size=60", "data.test_size=60"]
+    return [*sizes, "model.network.encoder_layers=1", "model.network.decoder_layers=1"]
+
+
+def python_reference_text(folder: Path, rng: np.random.Generator) -> list[str]:
+    return ["data.val_fraction=0.005", "data.test_fraction=0.005", "data.order=2", "model.network.num_layers=1"]
+
+
+def running_text(folder: Path, rng: np.random.Generator) -> list[str]:
+    lines = [" ".join(rng.choice(["the", "quick", "brown", "fox", "jumps"], 9)) for _ in range(120)]
+    path = folder / "text.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return [f"data.path={path}", "model.network.num_layers=1"]
+
+
+def planetoid(folder: Path, rng: np.random.Generator) -> list[str]:
+    def held(rows: int) -> dict[str, object]:
+        classes = np.arange(rows) % 7
+        words = rng.integers(0, 2, (rows, 12)) + np.eye(7, 12)[classes]
+        return {"x": csr_matrix(words, dtype=np.float32), "y": np.eye(7, dtype=np.int32)[classes]}
+
+    known, test = held(70), held(21)
+    order = 70 + rng.permutation(21)
+    parts = {"x": known["x"][:21], "y": known["y"][:21], "allx": known["x"], "ally": known["y"]}  # type: ignore[index]
+    parts |= {"tx": test["x"], "ty": test["y"]}
+    parts["graph"] = {node: rng.integers(0, 91, 3).tolist() for node in range(91)}
+    for name, part in parts.items():
+        (folder / f"ind.cora.{name}").write_bytes(pickle.dumps(part, protocol=3))
+    (folder / "ind.cora.test.index").write_text("\n".join(map(str, order)) + "\n", encoding="utf-8")
+    return [f"data.root={folder}"]
+
+
+def graph_tables(folder: Path, rng: np.random.Generator) -> list[str]:
+    nodes = [f"n{i},{rng.normal():.3f},{rng.choice(['red', 'blue'])},{('no', 'yes', '')[i % 3]}" for i in range(60)]
+    edges = [f"n{source},n{target}" for source, target in rng.integers(0, 60, (150, 2))]
+    for name, header, rows in (("nodes", "id,size,colour,club", nodes), ("edges", "source,target", edges)):
+        (folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return [f"data.nodes={folder / 'nodes.csv'}", f"data.edges={folder / 'edges.csv'}", "data.target=club"]
+
+
 #: By data config: writes files into an empty folder and gives the overrides that point there. Configs that are not here
 #: must run as they are.
 STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
@@ -126,6 +177,12 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
     "text/conllu": conllu,
     "text/roles": roles,
     "text/people_daily": people_daily,
+    "text/dates": dates,
+    "text/pairs": text_pairs,
+    "text/python_reference_text": python_reference_text,
+    "text/text_files": running_text,
+    "graphs/planetoid": planetoid,
+    "graphs/csv": graph_tables,
 }
 
 
@@ -146,7 +203,7 @@ def _companion(address: str) -> Path:
     short = [
         "trainer.max_epochs=1",
         "trainer.limit_train_batches=3",
-        "callbacks=[]",
+        "callbacks.progress=null",
         "logger=none",
         "test=false",
         "trainer.accelerator=cpu",

@@ -1,0 +1,1 @@
+"""Graphs: one large graph whose nodes are classified, and many small ones."""

@@ -1,0 +1,1 @@
+"""Graph neural networks: classes of nodes, and numbers of graphs."""
