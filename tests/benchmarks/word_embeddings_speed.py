@@ -37,7 +37,7 @@ def our_model(name: str, data: CorpusData, seed: int) -> Word2Vec:
     words = data.spec.words
     network = SubwordEmbedding(words, buckets=BUCKETS) if name == "fasttext" else WordEmbedding(len(words))
     cbow = name == "cbow"
-    model = Word2Vec(data.spec, network, architecture="cbow" if cbow else "skipgram", shared=16 if cbow else 32)
+    model = Word2Vec(data.spec, network, architecture="cbow" if cbow else "skipgram")
     model.cutter.seed = seed
     return model
 

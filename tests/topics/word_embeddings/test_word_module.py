@@ -69,7 +69,7 @@ def test_words_that_keep_company_come_near(data: TextCorpus, architecture: str, 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 @pytest.mark.parametrize("objective", ["negative", "hierarchical"])
 def test_no_step_size_diverges(data: TextCorpus, step_words: int, architecture: str, objective: str) -> None:
-    options = {"architecture": architecture, "objective": objective, "step_words": step_words, "block": 16}
+    options = {"architecture": architecture, "objective": objective, "step_words": step_words, "group": 2}
     model = trained(data, epochs=3, rate=0.2, **options)  # type: ignore[arg-type]
     assert model.network.inputs.weight.isfinite().all()
     assert model.network.outputs.isfinite().all()

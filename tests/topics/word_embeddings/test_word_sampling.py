@@ -8,7 +8,7 @@ from tenfold.topics.word_embeddings.draws import uniform
 from tenfold.topics.word_embeddings.sampling import NoiseSampler, keep_probability, noise_probability
 
 COUNTS = torch.tensor([50_000, 12_000, 3_000, 700, 90, 20])
-SHAPE = BlockShape(block=16, shared=40)
+SHAPE = BlockShape(block=16, shared=160)
 
 
 def cut_text(epoch: int = 0) -> Blocks:
@@ -36,7 +36,7 @@ def test_noise_sampler_never_leaves_the_vocabulary() -> None:
 
 def test_kept_words_come_with_the_formula_of_word2vec() -> None:
     blocks = cut_text()
-    kept = blocks.centres.flatten()[blocks.bands.flatten() >= SHAPE.block].bincount(minlength=6)  # padding has no reach
+    kept = blocks.centres(SHAPE).flatten()[blocks.sizes.flatten() > 0].bincount(minlength=6)  # padding has no contexts
     share = 1e-3 * COUNTS.sum() / COUNTS
     expected = (COUNTS * torch.minimum(torch.ones(6), share.sqrt() + share)).double()
     assert chisquare(kept.numpy(), (expected * kept.sum() / expected.sum()).numpy()).pvalue > 0.01

@@ -1,7 +1,7 @@
-"""A stretch of text cut into blocks, so that windows become bands of small matrices."""
+"""A stretch of text cut into passages of blocks, so that windows become bands of small matrices."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,52 +13,77 @@ from tenfold.topics.word_embeddings.sampling import NoiseSampler, keep_probabili
 
 @dataclass(frozen=True)
 class BlockShape:
-    """Sizes of a block: `block` centres share `shared` noise words, each pair counts `negatives` of them."""
+    """Sizes: `block` centres are the rows of one band matrix; a passage of `group` blocks shares `shared` noise words,
+    of which each pair counts `negatives`."""
 
     window: int = 5
     negatives: int = 5
-    block: int = 32
+    block: int = 16
     shared: int = 32
+    group: int = 9
 
     @property
     def span(self) -> int:
+        """Words that the centres of a block have in their windows."""
         return self.block + 2 * self.window
+
+    @property
+    def passage(self) -> int:
+        """Words of a passage: its centres, and `window` words before and after them. At least one centre."""
+        return self.block * max(self.group, 2 * self.window // self.block + 1)
+
+    @property
+    def centres(self) -> int:
+        return self.passage - 2 * self.window
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks of consecutive words after subsampling; short ends are padded with word 0, which is in no pair.
+    """Passages of consecutive words after subsampling; short ends are padded with word 0, which is in no pair.
 
-    `centres` [blocks, block] and `windows` [blocks, block + 2 window] are word ids; `bands` [blocks, block] name the
-    row of `band_table` that says which window places are a centre's contexts; `noise` [blocks, shared] are the noise
-    words.
+    `text` [passages, passage] are word ids. Place i is the centre of text i + `window`, and its window begins at text
+    i: the windows of a block are a stretch of the text itself, and nothing is copied. `bands` [passages, passage] name
+    the row of `band_table` that says which words of its block's windows are a place's contexts, `sizes` [passages,
+    passage] how many these are: none at the last 2 `window` places, whose windows reach into the next passage.
+    `noise` [passages, shared] are the noise words.
     """
 
-    centres: Tensor
-    windows: Tensor
+    text: Tensor
     bands: Tensor
+    sizes: Tensor
     noise: Tensor
 
     def __len__(self) -> int:
-        return len(self.centres)
+        return len(self.text)
+
+    def _fields(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def split(self, size: int) -> Iterator["Blocks"]:
-        """Consecutive groups of at most `size` blocks, without copying."""
-        fields = (self.centres, self.windows, self.bands, self.noise)
-        for parts in zip(*(field.split(size) for field in fields), strict=True):
+        """Consecutive groups of at most `size` passages, without copying."""
+        for parts in zip(*(field.split(size) for field in self._fields()), strict=True):
             yield Blocks(*parts)
 
     def shuffled(self) -> "Blocks":
-        """The blocks in random order: a word that is frequent in one passage is then spread over many steps."""
-        order = torch.randperm(len(self), device=self.centres.device)
-        return Blocks(self.centres[order], self.windows[order], self.bands[order], self.noise[order])
+        """The passages in random order: a word that is frequent in one place is then spread over many steps."""
+        order = torch.randperm(len(self), device=self.text.device)
+        return Blocks(*(field[order] for field in self._fields()))
+
+    def centres(self, shape: BlockShape) -> Tensor:
+        """Word ids of all places, block by block [passages · group, block]."""
+        flat = torch.nn.functional.pad(self.text.reshape(-1)[shape.window :], (0, shape.window))
+        return flat.view(-1, shape.block)
+
+    def windows(self, shape: BlockShape) -> Tensor:
+        """Word ids of every block's windows [passages · group, block + 2 window]."""
+        return torch.nn.functional.pad(self.text.reshape(-1), (0, 2 * shape.window)).unfold(0, shape.span, shape.block)
 
 
 class BlockCutter:
-    """Subsamples stretches of text, draws their windows and noise words, and lays them in blocks.
+    """Subsamples stretches of text, draws their windows and noise words, and lays them in passages.
 
-    All draws depend on the seed, the epoch and the place in the corpus alone (see `draws`), and no block holds words of
-    two stretches: however a batch is shared out, its blocks are the same.
+    All draws depend on the seed, the epoch and the place in the corpus alone (see `draws`), and no passage holds words
+    of two stretches: however a batch is shared out, its passages are the same.
 
     counts: occurrences of each word in the training text [words].
     threshold: of subsampling; 0 keeps every word.
@@ -73,34 +98,38 @@ class BlockCutter:
         self.keep, self.noise.cumulative = self.keep.to(device), self.noise.cumulative.to(device)
 
     def __call__(self, tokens: Tensor, index: Tensor, epoch: int) -> Blocks:
-        """Blocks of the stretches `tokens` [stretches, length], numbered `index` [stretches] in the corpus.
+        """Passages of the stretches `tokens` [stretches, length], numbered `index` [stretches] in the corpus.
 
         Windows are drawn after subsampling and never cross a sentence or a stretch.
         """
-        shape, (number, length) = self.shape, tokens.shape
-        place = index.unsqueeze(1) * length + torch.arange(length, device=tokens.device)
+        shape, (number, length), device = self.shape, tokens.shape, tokens.device
+        place = index.unsqueeze(1) * length + torch.arange(length, device=device)
         known = tokens != SENTENCE_END
         stays = (uniform(place, self.seed, epoch, 0) < self.keep[tokens.clamp(min=0)]) & known
-        sentence = (~known).long().flatten().cumsum(0).view_as(tokens) + torch.arange(
-            number, device=tokens.device
-        ).unsqueeze(1)
+        sentence = (~known).long().flatten().cumsum(0).view_as(tokens) + torch.arange(number, device=device)[:, None]
         reduced = 1 + (uniform(place[stays], self.seed, epoch, 1) * shape.window).long()
         left, right = reaches(sentence[stays], reduced)
-        blocks = stays.sum(1).add_(shape.block - 1).div_(shape.block, rounding_mode="floor")
-        first = blocks.cumsum(0) - blocks
-        rank = stays.long().cumsum(1).sub_(1).add_(first.unsqueeze(1) * shape.block)[stays]
-        total = int(blocks.sum())
-        padded = tokens.new_zeros(total * shape.block + 2 * shape.window)
-        padded[rank + shape.window] = tokens[stays]
-        bands = tokens.new_zeros(total * shape.block)
-        bands[rank] = (left * (shape.window + 1) + right) * shape.block
-        bands = bands.view(total, shape.block) + torch.arange(shape.block, device=tokens.device)
-        owner = torch.repeat_interleave(torch.arange(number, device=tokens.device), blocks, output_size=total)
-        block = index[owner] * length + torch.arange(total, device=tokens.device) - first[owner]
-        lot = block.unsqueeze(1) * shape.shared + torch.arange(shape.shared, device=tokens.device)
-        centres = padded[shape.window : shape.window + total * shape.block].view(total, shape.block)
-        windows = padded.unfold(0, shape.span, shape.block) if total else padded.new_zeros(0, shape.span)
-        return Blocks(centres, windows, bands, self.noise.invert(uniform(lot, self.seed, epoch, 2)))
+        kept = stays.sum(1)
+        passages = kept.add(shape.centres - 1).div_(shape.centres, rounding_mode="floor")
+        owner = torch.repeat_interleave(torch.arange(number, device=device), passages)
+        nth = torch.arange(len(owner), device=device) - (passages.cumsum(0) - passages)[owner]
+        begin = (kept.cumsum(0) - kept)[owner].unsqueeze(1)
+        rank = (nth * shape.centres).unsqueeze(1) + torch.arange(shape.passage, device=device)
+        size = kept[owner].unsqueeze(1)
+        text = _laid(tokens[stays], begin, rank - shape.window, size)
+        real = rank < torch.minimum(size, (nth * shape.centres + shape.centres).unsqueeze(1))
+        reach = _laid(left * (shape.window + 1) + right, begin, rank, size).mul_(real)
+        bands = reach * shape.block + torch.arange(shape.passage, device=device) % shape.block
+        sizes = _laid(left + right, begin, rank, size).mul_(real)
+        lot = (index[owner] * length + nth).unsqueeze(1) * shape.shared + torch.arange(shape.shared, device=device)
+        return Blocks(text, bands, sizes.float(), self.noise.invert(uniform(lot, self.seed, epoch, 2)))
+
+
+def _laid(values: Tensor, begin: Tensor, rank: Tensor, size: Tensor) -> Tensor:
+    """`values[begin + rank]`, and 0 where `rank` is not in [0, size)."""
+    if not len(values):
+        return torch.zeros_like(rank)
+    return values[(begin + rank).clamp_(0, len(values) - 1)].mul_((rank >= 0) & (rank < size))
 
 
 def reaches(sentence: Tensor, reduced: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,15 +144,17 @@ def reaches(sentence: Tensor, reduced: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def band_table(shape: BlockShape) -> Tensor:
-    """Every row that a block's weight matrix can have, [(window+1)² · block, block + 2 window + shared], float32.
+    """Every row that a block's weight matrix can have, [(window+1)² · block, block + 2 window], float32.
 
     The row of a centre with `left` and `right` contexts at place `i` of its block is
-    `(left (window+1) + right) block + i`. It holds 1 at each context and `(left + right) negatives / shared` at each
-    noise word, so that a pair sees `negatives` of them.
+    `(left (window+1) + right) block + i`. It holds 1 at each context.
     """
     reach = torch.arange(shape.window + 1)
     offset = torch.arange(shape.span)[None] - shape.window - torch.arange(shape.block)[:, None]
     left, right = reach[:, None, None, None], reach[None, :, None, None]
-    band = ((offset >= -left) & (offset <= right) & (offset != 0)).flatten(0, 2).float()
-    weight = band.sum(1, keepdim=True) * (shape.negatives / max(shape.shared, 1))
-    return torch.cat([band, weight.expand(-1, shape.shared)], dim=1)
+    return ((offset >= -left) & (offset <= right) & (offset != 0)).flatten(0, 2).float()
+
+
+def mean_table(table: Tensor) -> Tensor:
+    """`band_table` with rows of sum 1: what averages a centre's contexts."""
+    return table / table.sum(1, keepdim=True).clamp(min=1)

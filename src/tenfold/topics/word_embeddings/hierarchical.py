@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from tenfold.topics.word_embeddings.blocks import Blocks, BlockShape, band_table
-from tenfold.topics.word_embeddings.rates import Rates
+from tenfold.topics.word_embeddings.rates import RowRates
 from tenfold.topics.word_embeddings.tables import SubwordTable, WordTable
 
 
@@ -56,19 +56,13 @@ class Hierarchy(nn.Module):
         nodes, signs = huffman_paths(counts)
         self.register_buffer("nodes", nodes, persistent=False)
         self.register_buffer("signs", signs, persistent=False)
-        self.register_buffer("windows", band_table(BlockShape(window=window, block=1, shared=0)), persistent=False)
+        self.mean_depth = float((signs.abs().sum(1) * counts).sum() / counts.sum())
+        self.register_buffer("windows", band_table(BlockShape(window=window, block=1)), persistent=False)
 
-    def contexts(self, blocks: Blocks) -> tuple[Tensor, Tensor]:
+    def contexts(self, blocks: Blocks, shape: BlockShape) -> tuple[Tensor, Tensor]:
         """Every centre's window [blocks, block, 2 window + 1] and the weight of each place in it (1 at contexts)."""
-        span = self.windows.shape[1]
-        reach = torch.div(blocks.bands, blocks.bands.shape[1], rounding_mode="floor")
-        return blocks.windows.unfold(1, span, 1), torch.embedding(self.windows, reach)
-
-    def node_share(self, share: Tensor) -> Tensor:
-        """How often each inner node is visited in a prediction [words - 1], when words come with `share` [words]."""
-        used = self.signs != 0
-        visits = share.new_zeros(len(share))
-        return visits.index_add_(0, self.nodes[used], share.unsqueeze(1).expand_as(self.nodes)[used])
+        reach = torch.div(blocks.bands.view(-1, shape.block), shape.block, rounding_mode="floor")
+        return blocks.windows(shape).unfold(1, self.windows.shape[1], 1), torch.embedding(self.windows, reach)
 
 
 def _hidden(
@@ -85,28 +79,42 @@ def _hidden(
 
 
 def path_loss(
-    inputs: WordTable | SubwordTable, outputs: Tensor, blocks: Blocks, tree: Hierarchy, cbow: bool
+    inputs: WordTable | SubwordTable, outputs: Tensor, blocks: Blocks, tree: Hierarchy, cbow: bool, shape: BlockShape
 ) -> tuple[Tensor, Tensor]:
     """Summed loss of all predictions and their number; differentiable. `outputs` [words, channels] holds the inner
     nodes."""
-    hidden, weight, _ = _hidden(inputs, *tree.contexts(blocks), cbow)
-    nodes, signs = torch.embedding(outputs, tree.nodes[blocks.centres]), tree.signs[blocks.centres].unsqueeze(-2)
+    hidden, weight, _ = _hidden(inputs, *tree.contexts(blocks, shape), cbow)
+    nodes, signs = (
+        torch.embedding(outputs, tree.nodes[blocks.centres(shape)]),
+        tree.signs[blocks.centres(shape)].unsqueeze(-2),
+    )
     score = hidden @ nodes.transpose(-1, -2)
     return -(logsigmoid(signs * score) * signs.abs() * weight.unsqueeze(-1)).sum(), weight.sum()
 
 
 @torch.no_grad()
 def path_step(
-    inputs: WordTable | SubwordTable, outputs: Tensor, blocks: Blocks, tree: Hierarchy, cbow: bool, rates: Rates
+    inputs: WordTable | SubwordTable,
+    outputs: Tensor,
+    blocks: Blocks,
+    tree: Hierarchy,
+    cbow: bool,
+    shape: BlockShape,
+    input_rates: RowRates,
+    output_rates: RowRates,
 ) -> None:
     """One gradient step on the loss of all predictions in `blocks`, in place."""
-    words, places = tree.contexts(blocks)
+    words, places = tree.contexts(blocks, shape)
     hidden, weight, mean = _hidden(inputs, words, places, cbow)
-    path = tree.nodes[blocks.centres]
-    nodes, signs = torch.embedding(outputs, path), tree.signs[blocks.centres].unsqueeze(-2)
+    path = tree.nodes[blocks.centres(shape)]
+    nodes, signs = torch.embedding(outputs, path), tree.signs[blocks.centres(shape)].unsqueeze(-2)
     slope = torch.sigmoid(-signs * (hidden @ nodes.transpose(-1, -2))).mul_(-signs).mul_(weight.unsqueeze(-1))
     back = slope @ nodes
     change = mean.transpose(-1, -2) @ back if cbow else back
-    inputs.add_(words, change * rates.inputs(words).unsqueeze(-1))
-    change = slope.mul_(rates.outputs(path).unsqueeze(-2)).transpose(-1, -2) @ hidden
+    used = signs.squeeze(-2).abs()
+    visits = used.sum(-1, keepdim=True).expand_as(words) * places
+    sizes = input_rates(words.reshape(-1), visits.reshape(-1))
+    inputs.add_(words, change * sizes.view(*words.shape, 1))
+    sizes = output_rates(path.view(-1), (used * weight.sum(-1, keepdim=True)).view(-1))
+    change = slope.mul_(sizes.view(*path.shape).unsqueeze(-2)).transpose(-1, -2) @ hidden
     outputs.index_add_(0, path.view(-1), change.view(-1, change.shape[-1]))

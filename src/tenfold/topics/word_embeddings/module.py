@@ -13,21 +13,20 @@ from torch import Tensor, nn
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.errors import UserError, nearest
-from tenfold.topics.word_embeddings import hierarchical, negative_sampling
-from tenfold.topics.word_embeddings.blocks import BlockCutter, Blocks, BlockShape, band_table
+from tenfold.topics.word_embeddings import hierarchical, negative_sampling, training
+from tenfold.topics.word_embeddings.answers import answer
+from tenfold.topics.word_embeddings.blocks import BlockCutter, Blocks, BlockShape, band_table, mean_table
 from tenfold.topics.word_embeddings.data import Queries, Stretches, WordSpec
 from tenfold.topics.word_embeddings.evaluation import evaluate_vectors
 from tenfold.topics.word_embeddings.networks import Lookup, SubwordEmbedding, WordEmbedding
 from tenfold.topics.word_embeddings.optimizer import RowSGD
-from tenfold.topics.word_embeddings.rates import Rates
 from tenfold.topics.word_embeddings.vectors import Subwords, WordVectors
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
 
-HELD_OUT = (
-    -1
-)  # the epoch whose draws validation and test use, so that their loss is of one fixed set of pairs and noise words
+#: The epoch whose draws validation and test use, so that their loss is of one fixed set of pairs and noise words.
+HELD_OUT = -1
 PROJECTED = 2000
 
 
@@ -40,9 +39,12 @@ class Word2Vec(TenfoldModule):
 
     network: a `WordEmbedding` or `SubwordEmbedding`.
     window: most contexts on each side; each centre draws 1 … window.
-    negatives: noise words that a pair counts; shared: noise words drawn for each block of `block` centres.
+    negatives: noise words that a pair counts; shared: noise words drawn for each passage of `group` blocks of `block`
+        centres.
     threshold: of subsampling frequent words; 0 for none.
-    step_words: centres of one sparse step; cap: see `Rates`.
+    step_words: centres of one sparse step; cap: see `RowRates`.
+    settle_words: of FastText, centres after which n-grams receive what their words have learned; see `Composed`.
+    workers: threads that train at once; above 1 the result depends on their timing.
     questions: sets on which the test measures the vectors: wordsim353, simlex999, analogies, or files.
     """
 
@@ -58,10 +60,13 @@ class Word2Vec(TenfoldModule):
         objective: Literal["negative", "hierarchical"] = "negative",
         window: int = 5,
         negatives: int = 5,
-        block: int = 32,
+        block: int = 16,
         shared: int = 32,
+        group: int = 9,
         threshold: float = 1e-3,
-        step_words: int = 512,
+        step_words: int = 1024,
+        settle_words: int = 2048,
+        workers: int = 1,
         cap: float = 2.0,
         questions: Sequence[str] = (),
     ) -> None:
@@ -74,19 +79,24 @@ class Word2Vec(TenfoldModule):
                 raise UserError(
                     f"model.{name}: found {found!r}, expected {' or '.join(known)}{nearest(str(found), known)}"
                 )
-        sizes = {"window": window, "negatives": negatives, "block": block, "shared": shared, "step_words": step_words}
-        for name, size in sizes.items():
+        sizes = {"window": window, "negatives": negatives, "block": block, "shared": shared, "group": group}
+        for name, size in (
+            sizes | {"step_words": step_words, "settle_words": settle_words, "workers": workers}
+        ).items():
             if size < 1:
                 raise UserError(f"model.{name}: found {size}, expected at least 1")
-        self.network, self.cbow, self.negatives = network, architecture == "cbow", negatives
-        self.step_words, self.cap, self.questions = step_words, cap, tuple(questions)
+        self.network, self.cbow = network, architecture == "cbow"
+        self.step_words, self.settle_words, self.cap, self.questions = step_words, settle_words, cap, tuple(questions)
+        self.workers = workers
         self.counts = torch.tensor(spec.counts)
-        self.shape = BlockShape(window, negatives, block, shared)
+        self.shape = BlockShape(**sizes)
         self.cutter = BlockCutter(self.counts, self.shape, threshold, seed=spec.seed)
         self.register_buffer("table", band_table(self.shape), persistent=False)
+        self.register_buffer("means", mean_table(self.table), persistent=False)
         self.tree = hierarchical.Hierarchy(self.counts, window) if objective == "hierarchical" else None
 
     table: Tensor
+    means: Tensor
 
     def parts(self) -> list[str]:
         return ["network"]
@@ -102,8 +112,7 @@ class Word2Vec(TenfoldModule):
         return {self.term: self.loss_of(self.cut(batch))[0]}
 
     def weights(self, batch: Stretches) -> Weights:
-        reach = torch.div(self.cut(batch).bands, self.shape.block, rounding_mode="floor")
-        sizes = torch.div(reach, self.shape.window + 1, rounding_mode="floor") + reach % (self.shape.window + 1)
+        sizes = self.cut(batch).sizes
         return {self.term: (sizes > 0).sum() if self.cbow else sizes.sum()}
 
     @property
@@ -114,10 +123,9 @@ class Word2Vec(TenfoldModule):
         """Summed loss of all predictions in `blocks` and their number, differentiable."""
         inputs, outputs = self.network.inputs, self.network.outputs
         if self.tree is not None:
-            return hierarchical.path_loss(inputs, outputs, blocks, self.tree, self.cbow)
-        if self.cbow:
-            return negative_sampling.cbow_loss(inputs, outputs, blocks, self.table, self.negatives)
-        return negative_sampling.skipgram_loss(inputs, outputs, blocks, self.table)
+            return hierarchical.path_loss(inputs, outputs, blocks, self.tree, self.cbow, self.shape)
+        loss = negative_sampling.cbow_loss if self.cbow else negative_sampling.skipgram_loss
+        return loss(inputs, outputs, blocks, self.table, self.shape)
 
     # Sparse steps ----------------------------------------------------------------------------------------------------
 
@@ -153,31 +161,8 @@ class Word2Vec(TenfoldModule):
         self.journal.record({self.term: mean.detach() / self.world_size})
 
     def train_blocks(self, blocks: Blocks, learning_rate: float) -> None:
-        """Train on all blocks, `step_words` centres at a time, in place."""
-        size = max(1, self.step_words // self.shape.block)
-        rates = self.rates(blocks, learning_rate, size / max(len(blocks), 1))
-        inputs, outputs = self.network.inputs, self.network.outputs.data
-        for part in blocks.split(size):
-            if self.tree is not None:
-                hierarchical.path_step(inputs, outputs, part, self.tree, self.cbow, rates)
-            elif self.cbow:
-                negative_sampling.cbow_step(inputs, outputs, part, self.table, self.negatives, rates)
-            else:
-                negative_sampling.skipgram_step(inputs, outputs, part, self.table, rates)
-
-    def rates(self, blocks: Blocks, learning_rate: float, share: float) -> Rates:
-        """Rates for steps that hold a `share` of `blocks`: updates of a row are counted in all of them."""
-        words, dtype = len(self.counts), self.network.outputs.dtype
-        pairs = 1 if self.cbow else self.shape.window + 1
-        centres = torch.bincount(blocks.centres.flatten(), minlength=words).to(dtype) * (pairs * share)
-        if self.tree is not None:
-            predicted = self.tree.node_share(centres)
-            received = centres * (predicted.sum() / centres.sum().clamp(min=1))
-        else:
-            scale = pairs * share * self.negatives * self.shape.block / self.shape.shared
-            predicted = centres + torch.bincount(blocks.noise.flatten(), minlength=words).to(dtype) * scale
-            received = centres * (1 + self.negatives)
-        return Rates(learning_rate, self.cap / self.network.inputs.load(received), self.cap / predicted)
+        """Train on all blocks, about `step_words` centres at a time, in place."""
+        training.train(self, blocks, learning_rate)
 
     def _average_over_ranks(self) -> None:
         if self.world_size > 1:
@@ -242,23 +227,3 @@ class Word2Vec(TenfoldModule):
         if isinstance(inputs, Queries):
             return [answer(vectors, words) for words in inputs.lines]
         return [answer(vectors, (vectors.words[word],)) for word in inputs.tolist()]
-
-
-def answer(vectors: WordVectors, words: tuple[str, ...]) -> dict[str, Any]:
-    """What is asked by so many words: `vector word` for a vector, one word for neighbours, two for a cosine, three for
-    an analogy."""
-    if len(words) == 2 and words[0] == "vector:":
-        return {"vector": [round(value, 6) for value in vectors.vector(words[1]).tolist()]}
-    if len(words) == 1:
-        return {"neighbours": _rounded(vectors.neighbours(words[0]))}
-    if len(words) == 2:
-        return {"similarity": round(vectors.similarity(*words), 6)}
-    if len(words) == 3:
-        return {"analogy": _rounded(vectors.analogy(*words))}
-    raise UserError(
-        f"input: found {len(words)} words ({' '.join(words)[:40]!r}), expected 1, 2 or 3, or 'vector: word'"
-    )
-
-
-def _rounded(found: list[tuple[str, float]]) -> dict[str, float]:
-    return {word: round(cosine, 4) for word, cosine in found}
