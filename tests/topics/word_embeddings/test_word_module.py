@@ -76,6 +76,15 @@ def test_no_step_size_diverges(data: TextCorpus, step_words: int, architecture: 
     assert held_out(model, data) < 1.02 * held_out(trained(data, epochs=0, **options), data)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("subwords", [False, True])
+def test_workers_share_the_tables_and_leave_the_threads_as_they_were(data: TextCorpus, subwords: bool) -> None:
+    threads = torch.get_num_threads()
+    options = {"workers": 2, "step_words": 64, "group": 2, "subwords": subwords, "rate": 0.1}
+    model = trained(data, epochs=8, **options)  # type: ignore[arg-type]
+    assert torch.get_num_threads() == threads
+    assert held_out(model, data) < 0.9 * held_out(trained(data, epochs=0, **options), data)  # type: ignore[arg-type]
+
+
 def test_losses_and_weights_are_sums_over_stretches(data: TextCorpus) -> None:
     model = trained(data, epochs=1)
     batch = data.splits["train"].fetch(torch.arange(5))

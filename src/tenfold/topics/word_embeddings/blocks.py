@@ -71,11 +71,12 @@ class Blocks:
 
     def centres(self, shape: BlockShape) -> Tensor:
         """Word ids of all places, block by block [passages · group, block]."""
-        flat = torch.nn.functional.pad(self.text.reshape(-1)[shape.window :], (0, shape.window))
-        return flat.view(-1, shape.block)
+        return self.text.reshape(-1).roll(-shape.window).view(-1, shape.block)
 
     def windows(self, shape: BlockShape) -> Tensor:
         """Word ids of every block's windows [passages · group, block + 2 window]."""
+        if not len(self):
+            return self.text.new_zeros(0, shape.span)
         return torch.nn.functional.pad(self.text.reshape(-1), (0, 2 * shape.window)).unfold(0, shape.span, shape.block)
 
 
