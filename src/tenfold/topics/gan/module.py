@@ -20,14 +20,19 @@ from tenfold.errors import UserError
 from tenfold.topics.gan import objectives
 
 
+PENALTIES = ("r1", "r2", "gradient_penalty")
+
+
 class Drawn(NamedTuple):
     """A batch with its random numbers: real samples `[n, ...]` and classes `[n]`; noise `[n, latent_size]`; how far
-    between real and fake a penalty is taken `[n]`; by how many pixels real and fake are moved `[n, 4]`."""
+    between real and fake a penalty is taken `[n]`, and whether it is taken at all `[n]`; by how many pixels real and
+    fake are moved `[n, 4]`."""
 
     inputs: Tensor
     labels: Tensor
     noise: Tensor
     mix: Tensor
+    penalised: Tensor
     shifts: Tensor
 
 
@@ -55,6 +60,8 @@ class GAN(TenfoldModule):
     game: non_saturating, relativistic or wasserstein.
     r1, r2: weights of the zero-centred penalties on real and on generated samples.
     gradient_penalty: weight of WGAN-GP's penalty.
+    penalised: share of the samples, drawn for each step, that penalties are taken of: they cost most of a step, and a
+        quarter of them holds a discriminator as well (the lazy regularisation of StyleGAN2, arXiv 1912.04958).
     critic_steps: discriminator steps, a batch each, to one of the generator.
     translate: pixels that images are moved by at most before the discriminator sees them.
     eval_samples: samples that validation and test make, always of the same noise.
@@ -74,19 +81,23 @@ class GAN(TenfoldModule):
         r1: float = 0.0,
         r2: float = 0.0,
         gradient_penalty: float = 0.0,
+        penalised: float = 1.0,
         critic_steps: int = 1,
         translate: int = 0,
         eval_samples: int = 1000,
     ) -> None:
         super().__init__(spec)
-        for name, value in (("critic_steps", critic_steps), ("eval_samples", eval_samples - 1)):
-            if value < 1:
-                raise UserError(f"model.{name}: found {value}, expected at least {1 if name == 'critic_steps' else 2}")
+        for name, value, least in (("critic_steps", critic_steps, 1), ("eval_samples", eval_samples, 2)):
+            if value < least:
+                raise UserError(f"model.{name}: found {value}, expected at least {least}")
+        if not 0 < penalised <= 1:
+            raise UserError(f"model.penalised: found {penalised}, expected above 0 and at most 1")
         self.generator, self.discriminator = generator, discriminator
         self.latent_size: int = generator.latent_size  # type: ignore[assignment]
         self.num_classes: int = generator.num_classes  # type: ignore[assignment]
         self.game: objectives.Game = game
         self.r1, self.r2, self.gradient_penalty = r1, r2, gradient_penalty
+        self.penalised = penalised
         self.critic_steps, self.translate, self.eval_samples = critic_steps, translate, eval_samples
 
     # Training --------------------------------------------------------------------------------------------------------
@@ -99,13 +110,21 @@ class GAN(TenfoldModule):
     def draw(self, batch: Labelled, draws: Draws) -> Drawn:
         noise, mix = draws.normal(self.latent_size), draws.uniform()
         shifts = draws.integers(2 * self.translate + 1, 4)
-        return Drawn(batch.inputs, batch.labels, noise.to(self.dtype), mix.to(self.dtype), shifts)
+        penalised = draws.uniform() < self.penalised
+        return Drawn(batch.inputs, batch.labels, noise.to(self.dtype), mix.to(self.dtype), penalised, shifts)
 
     def objective(self, part: str) -> tuple[Callable[[Any], Sums], Callable[[Any], Weights]]:
-        return getattr(self, f"{part}_losses"), self.weights
+        if part == "generator":
+            return self.generator_losses, lambda batch: {"generator": len(batch.inputs)}
+        return self.discriminator_losses, self._discriminator_weights
 
     def weights(self, batch: Drawn) -> Weights:
-        return dict.fromkeys(("discriminator", "generator", "r1", "r2", "gradient_penalty"), len(batch.inputs))
+        """Of the terms that `evaluate` gives."""
+        return dict.fromkeys(("discriminator", "generator"), len(batch.inputs))
+
+    def _discriminator_weights(self, batch: Drawn) -> Weights:
+        active = [name for name in PENALTIES if getattr(self, name)]
+        return {"discriminator": len(batch.inputs), **dict.fromkeys(active, batch.penalised.sum())}
 
     def discriminator_losses(self, batch: Drawn) -> Sums:
         with torch.no_grad():
@@ -117,15 +136,16 @@ class GAN(TenfoldModule):
     def _penalties(self, batch: Drawn, real: Tensor, fake: Tensor) -> Sums:
         """In full precision: squares of gradients leave half precision's range."""
         sums: Sums = {}
+        rows = batch.penalised.nonzero().squeeze(1)
         with full_precision(self.device):
-            real, fake = real.to(self.dtype), fake.to(self.dtype)
-            judge = partial(self.discriminate, labels=batch.labels)
+            real, fake = real[rows].to(self.dtype), fake[rows].to(self.dtype)
+            judge = partial(self.discriminate, labels=batch.labels[rows])
             if self.r1:
                 sums["r1"] = self.r1 * objectives.zero_centred_penalty(judge, real)
             if self.r2:
                 sums["r2"] = self.r2 * objectives.zero_centred_penalty(judge, fake)
             if self.gradient_penalty:
-                points = objectives.between(real, fake, batch.mix)
+                points = objectives.between(real, fake, batch.mix[rows])
                 sums["gradient_penalty"] = self.gradient_penalty * objectives.one_centred_penalty(judge, points)
         return sums
 
@@ -162,6 +182,7 @@ class GAN(TenfoldModule):
             "generator": objectives.generator_loss(self.game, real, fake),
         }
 
+    @torch.no_grad()
     def make(self, n: int, seed: int, labels: Tensor | None = None, batch_size: int = 500) -> Tensor:
         """n samples, the same on every device and for every batch size; `labels` `[n]`: all classes in turn."""
         noise = torch.randn(n, self.latent_size, generator=torch.Generator().manual_seed(seed))

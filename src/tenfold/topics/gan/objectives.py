@@ -60,7 +60,8 @@ def one_centred_penalty(discriminator: Callable[[Tensor], Tensor], inputs: Tenso
 def _squared_gradients(discriminator: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     """Squared norm of the output's gradient at each input, `[n]`, itself differentiable."""
     inputs = inputs.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(discriminator(inputs).sum(), inputs, create_graph=True)
+    with torch.enable_grad():  # where only the value is wanted, there is a gradient inside it all the same
+        (gradient,) = torch.autograd.grad(discriminator(inputs).sum(), inputs, create_graph=True)
     return gradient.flatten(1).square().sum(1)
 
 
