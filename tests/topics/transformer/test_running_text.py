@@ -96,6 +96,7 @@ def test_a_folder_is_read_in_order_of_its_names(tmp_path):
         ({"context": 32}, "data.context: found 32, expected 0 to 31, less than data.block"),
         ({"block": 2000}, "data.block: found 2000, but the training text has 850 characters"),
         ({"stride": 0}, "data.stride: found 0, expected at least 1"),
+        ({"order": -1}, "data.order: found -1, expected at least 0"),
         ({"text": " \n"}, "holds no text"),
     ],
 )

@@ -68,10 +68,7 @@ def test_metrics_are_those_counted_pair_by_pair():
         module.evaluate(batch(part), "val")
     found = module.measure("val")
     ends = [output[-1] == END_IDX for output in outputs]  # one that is cut off is wrong
-    right = sum(
-        end and answer == target
-        for end, answer, (_, target) in zip(ends * 2, answers * 2, pairs, strict=True)
-    )
+    right = sum(end and answer == target for end, answer, (_, target) in zip(ends * 2, answers * 2, pairs, strict=True))
     ended = [batch([pair]) for pair in pairs]
     assert right >= 1
     assert found["exact_match"] == pytest.approx(right / len(pairs))

@@ -13,8 +13,8 @@ from tenfold.errors import UserError, nearest
 from tenfold.topics.transformer.pairs import PairData, TextPairs
 
 FORMS = ("medium", "long", "full")  # of CLDR; the short form is of numbers only
-_EUROPEAN = "en en_GB de fr es it pt nl sv da fi pl cs hu ro el ru uk tr"
-LANGUAGES = tuple(f"{_EUROPEAN} ar he hi id vi ja ko zh".split())
+_CODES = "en en_GB de fr es it pt nl sv da fi pl cs hu ro tr id vi el ru uk ar he hi ja ko zh"
+LANGUAGES = tuple(_CODES.split())
 
 
 class Dates(PairData):
@@ -38,8 +38,8 @@ class Dates(PairData):
         first_year: int = 1900,
         last_year: int = 2099,
         train_size: int = 20_000,
-        val_size: int = 500,
-        test_size: int = 1_000,
+        val_size: int = 1_000,
+        test_size: int = 2_000,
         **common: Any,
     ) -> None:
         super().__init__(**common)

@@ -55,7 +55,7 @@ class CharacterData(DataModule):
 
     block: characters of a block.
     min_count: characters that occur less often in training are unknown.
-    order: of the n-gram model (Kneser–Ney) that stands beside as the baseline.
+    order: of the n-gram model (Kneser–Ney) that stands beside as the baseline; 0: none.
     The other arguments are those of `DataModule`.
     """
 
@@ -74,9 +74,9 @@ class CharacterData(DataModule):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        for key, value in {"block": block, "stride": stride, "order": order}.items():
-            if value < 1:
-                raise UserError(f"data.{key}: found {value}, expected at least 1")
+        for key, value, least in (("block", block, 1), ("stride", stride, 1), ("order", order, 0)):
+            if value < least:
+                raise UserError(f"data.{key}: found {value}, expected at least {least}")
         if not 0 <= context < block:
             raise UserError(f"data.context: found {context}, expected 0 to {block - 1}, less than data.block")
         self.fractions = {"val": val_fraction, "test": test_fraction}
@@ -140,7 +140,7 @@ class CharacterData(DataModule):
 
     def baseline(self, split: Split) -> dict[str, float]:
         """The n-gram model of order `order`."""
-        return self._baselines[split]
+        return self._baselines[split] if self.order else {}
 
     def kneser_ney(self, split: Split, order: int) -> dict[str, float]:
         """An n-gram model of the training text on a split; before its first character stands the text before it."""
