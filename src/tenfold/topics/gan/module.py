@@ -19,7 +19,6 @@ from tenfold.engine.precision import full_precision
 from tenfold.errors import UserError
 from tenfold.topics.gan import objectives
 
-
 PENALTIES = ("r1", "r2", "gradient_penalty")
 
 
