@@ -73,7 +73,7 @@ class GRUState(NamedTuple):
 
 
 class ConditionalTransformer(nn.Module):
-    """A Transformer decoder whose tokens carry the label's embedding, added to their own.
+    """A Transformer decoder to which the label is added twice: to the tokens, and to the states that score the next one.
 
     Positions are relative (rotary), so that a text may be of any length.
 
@@ -95,7 +95,7 @@ class ConditionalTransformer(nn.Module):
             raise UserError(f"model.network.dim: found {dim}, expected a multiple of {2 * num_heads} (twice num_heads)")
         self.head_dim = dim // num_heads
         self.embedding = _embedding(vocab_size, dim)
-        self.label = _embedding(num_classes + 1, dim)
+        self.label = _embedding(num_classes + 1, 2 * dim, deviation=0.5)
         self.embedding_norm, self.norm = nn.RMSNorm(dim, eps=1e-6), nn.RMSNorm(dim, eps=1e-6)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(Layer(dim, num_heads, hidden or 4 * dim, dropout) for _ in range(num_layers))
@@ -112,12 +112,12 @@ class ConditionalTransformer(nn.Module):
 
     def _run(self, tokens: Tensor, labels: Tensor, mask: Tensor, state: State | None = None) -> Tensor:
         start = 0 if state is None else state.length
-        embedded = self.embedding(tokens) + self.label(labels).unsqueeze(1)
-        x = self.dropout(self.embedding_norm(embedded))
+        entering, leaving = self.label(labels).unsqueeze(1).chunk(2, dim=2)
+        x = self.dropout(self.embedding_norm(self.embedding(tokens)) + entering)
         angles = rotary(torch.arange(start, start + tokens.shape[1], device=tokens.device), self.head_dim, x.dtype)
         for index, layer in enumerate(self.layers):
             x = layer(x, mask, angles, None if state is None else state.caches[index])
-        return self.norm(x)
+        return self.norm(x + leaving)
 
     def begin(self, labels: Tensor) -> Any:
         return labels, State(len(self.layers))
