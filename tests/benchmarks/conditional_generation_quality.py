@@ -1,7 +1,7 @@
 """What the conditional generators reach on their test splits: label agreement, samples-only accuracy, copies.
 
-`python tests/benchmarks/conditional_generation_quality.py [cvae flow gru transformer]`. More samples are made than in the
-recipes, which keep their own test short: 1,000 to be judged, 4,000 to train a classifier on.
+`python tests/benchmarks/conditional_generation_quality.py [cvae flow gru transformer]`. More samples are made than in
+the recipes, which keep their own test short: 1,000 to be judged, 4,000 to train a classifier on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _images(recipe: str, name: str) -> Row:
     found = record["metrics"]
     other = (
         f"samples-only accuracy {found['test/samples_only_accuracy']:.2%}, FID {found['test/fid']:.2f} "
-        f"(floor {found['test/fid_floor']:.2f}), nearer to training than 99 % of unseen images {found['test/copied']:.1%}"
+        f"(floor {found['test/fid_floor']:.2f}), nearer to training images than unseen ones {found['test/copied']:.1%}"
     )
     return name, *_agreement(record), other
 

@@ -73,7 +73,7 @@ class GRUState(NamedTuple):
 
 
 class ConditionalTransformer(nn.Module):
-    """A Transformer decoder to which the label is added twice: to the tokens, and to the states that score the next one.
+    """A Transformer decoder to which the label is added twice: to the tokens, and to the states that score the next.
 
     Positions are relative (rotary), so that a text may be of any length.
 
