@@ -68,13 +68,12 @@ class CNN(nn.Module):
             )
         widths = [in_channels, *channels]
         self.blocks = nn.Sequential(*(self._block(*pair) for pair in pairwise(widths)))
-        self.head = nn.Sequential(
-            nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], num_classes)
-        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes))
         self.to(memory_format=torch.channels_last)  # the faster layout for convolutions on a CPU
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.blocks(images.contiguous(memory_format=torch.channels_last)))
+        features = self.blocks(images.contiguous(memory_format=torch.channels_last))
+        return self.head(features.amax((2, 3)))  # not AdaptiveMaxPool2d, which torch 2.11 does not write as ONNX
 
     @staticmethod
     def _block(in_channels: int, out_channels: int) -> nn.Sequential:
