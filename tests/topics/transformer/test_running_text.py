@@ -110,3 +110,7 @@ def test_an_unknown_character_of_a_prompt_is_told(tmp_path):
     spec = ready(tmp_path).spec
     with pytest.raises(UserError, match=r"input: character 3 of 'abÜ', 'Ü', is none of the \d+ that the model has"):
         spec.encode_prompt("abÜ")
+
+
+def test_without_an_order_there_is_no_baseline(tmp_path):
+    assert ready(tmp_path, order=0).baseline("test") == {}
