@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from tenfold.data.graphs.graph import Topology, undirected
+from tenfold.data.graphs.sparse import SparseFeatures
 from tenfold.errors import UserError
 from tenfold.topics.gnn.networks import GAT, GCN, GATLayer, GCNLayer, GraphSAGE, SAGELayer
 
@@ -95,6 +96,41 @@ def test_edges_and_their_topology_give_one_answer_and_one_gradient(x, edges, mak
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
     assert torch.linalg.vector_norm(gradients[0]) > 0
     assert torch.allclose(*gradients, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_sparse_features_give_the_answer_and_the_gradient_of_dense_ones(x, edges, make):
+    network, x = make().double().eval(), x * (x > 0.3)
+    gradients, answers = [], []
+    for kind in (x, SparseFeatures.of(x)):
+        network.zero_grad()
+        answers.append(network(kind, Topology(edges, NODES)))
+        answers[-1].square().sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+    assert torch.allclose(*answers, rtol=0, atol=1e-12)
+    assert torch.allclose(*gradients, rtol=1e-10, atol=1e-12)
+
+
+def test_dropout_of_sparse_features_leaves_out_some_and_scales_the_others(x):
+    torch.manual_seed(0)
+    sparse = SparseFeatures.of(x * (x > 0))
+    dropped = sparse.dropped(0.25)
+    before, after = sparse.forward.to_dense(), dropped.forward.to_dense()
+    kept = after != 0
+    assert 0 < kept.sum() < (before != 0).sum()
+    assert torch.allclose(after[kept], before[kept] / 0.75)
+    assert torch.equal(dropped.backward.to_dense(), after.T)
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_half_precision_comes_near(x, edges, make):
+    network, x = make().eval(), (x * (x > 0.3)).float()
+    expected = network(x, Topology(edges, NODES))
+    for kind in (x, SparseFeatures.of(x)):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = network(kind, Topology(edges, NODES))
+        found.square().sum().backward()
+        assert torch.allclose(found.float(), expected, atol=0.05)
 
 
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)

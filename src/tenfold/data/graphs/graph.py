@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from tenfold.data.graphs.sparse import Product, SparseFeatures, compressed, lasting, multiply
 
 #: How the messages that reach a node are weighed: 1 / sqrt(d_i d_j) with the node's own among them, or 1 / d_i.
 Weighting = Literal["symmetric", "mean"]
@@ -31,13 +30,6 @@ def edge_weights(edge_index: Tensor, num_nodes: int, weighting: Weighting, dtype
     return edge_index, (degrees[source] * degrees[target]).rsqrt()
 
 
-@contextlib.contextmanager
-def lasting() -> Iterator[None]:
-    """What is worked out here once, perhaps in an evaluation, may take part in a training step later."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
-
-
 class Topology:
     """The edges of a graph that stays what it is: each product with its matrix is a sparse one, normalised once.
 
@@ -52,17 +44,14 @@ class Topology:
         self._last: dict[Weighting, tuple[Tensor, Tensor]] = {}
 
     def product(self, x: Tensor, weighting: Weighting) -> Tensor:
-        """For each node the weighed sum of what its neighbours hold: `[nodes, features]` to the same shape.
-
-        In float32 at least: sparse products of half precision are not to be had everywhere, and lose small weights.
-        """
+        """For each node the weighed sum of what its neighbours hold: `[nodes, features]` to the same shape."""
         x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         if x.requires_grad:
-            return _Product.apply(x, *self._matrix(weighting, x.dtype))  # type: ignore[return-value]
+            return Product.apply(x, *self._matrix(weighting, x.dtype))  # type: ignore[return-value]
         kept = self._last.get(weighting)
         if kept is None or kept[0] is not x:
             with lasting():
-                kept = self._last[weighting] = x, self._matrix(weighting, x.dtype)[0] @ x
+                kept = self._last[weighting] = x, multiply(self._matrix(weighting, x.dtype)[0], x)
         return kept[1]
 
     def _matrix(self, weighting: Weighting, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -77,9 +66,7 @@ class Topology:
         return self._matrices[key]
 
     def _compressed(self, edges: Tensor, weights: Tensor) -> Tensor:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch calls compressed rows a beta, once a process
-            return torch.sparse_coo_tensor(edges, weights, (self.num_nodes,) * 2).coalesce().to_sparse_csr()
+        return compressed(edges[0], edges[1], weights, (self.num_nodes, self.num_nodes))
 
     def _undirected(self) -> bool:
         source, target = self.edge_index
@@ -87,17 +74,7 @@ class Topology:
         return bool(torch.equal(forth.sort().values, back.sort().values))
 
 
-class _Product(torch.autograd.Function):
-    """matrix @ x, whose gradient is transposed @ gradient: torch's own would transpose anew in every step."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:  # type: ignore[override]
-        ctx.transposed = transposed
-        return matrix @ x
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return ctx.transposed @ gradient, None, None
+DENSE = 0.1  # share of features that are not 0 from which on they are multiplied as a dense matrix
 
 
 class Graph:
@@ -106,10 +83,19 @@ class Graph:
     def __init__(self, features: Tensor, edge_index: Tensor) -> None:
         self.features, self.topology = features, Topology(edge_index, len(features))
         self._copies: dict[Any, Graph] = {}
+        self._inputs: Tensor | SparseFeatures | None = None
 
     @property
     def num_nodes(self) -> int:
         return len(self.features)
+
+    @property
+    def inputs(self) -> Tensor | SparseFeatures:
+        """The features as a network is fastest with them."""
+        if self._inputs is None:
+            many = self.features.count_nonzero() > DENSE * self.features.numel()
+            self._inputs = self.features if many else SparseFeatures.of(self.features)
+        return self._inputs
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Graph:
         """The graph there, made once: it is the same in every batch."""

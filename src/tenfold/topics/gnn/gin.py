@@ -51,7 +51,7 @@ class GIN(nn.Module):
         if not self.rooted:
             return self.readout(self._states(features, adjacency, inside).sum(1)).squeeze(1)
         nodes = features.shape[1]
-        mark = torch.eye(nodes, dtype=features.dtype, device=features.device).expand(len(features), -1, -1)
+        mark = torch.eye(nodes, dtype=features.dtype, device=features.device).expand(features.shape[0], -1, -1)
         seen = features.unsqueeze(2).expand(-1, -1, nodes, -1)  # [batch, nodes, roots, in_features]
         states = self._states(torch.cat([seen, mark.unsqueeze(3)], 3), adjacency, inside.unsqueeze(2))
         of_root = (states * mark.unsqueeze(3)).sum(1)  # [batch, roots, layers * hidden]

@@ -31,7 +31,7 @@ class NodeClassifier(Classifier):
 
     def logits(self, batch: NodeBatch) -> Tensor:
         graph = batch.graph.to(self.device, self.dtype)  # type: ignore[arg-type]
-        return self.network(graph.features, graph.topology)[batch.nodes]
+        return self.network(graph.inputs, graph.topology)[batch.nodes]
 
     def pictures(self, stage: Stage) -> dict[str, Picture]:
         from tenfold.topics.gnn import pictures

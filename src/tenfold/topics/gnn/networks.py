@@ -1,7 +1,7 @@
 """Graph neural networks for nodes: GCN, GAT and GraphSAGE.
 
-`x` is `[nodes, features]`; `edges` is `[2, edges]`, messages going from row 0 to row 1, or a `Topology`, which holds
-the same and multiplies faster.
+`x` is `[nodes, features]`, a tensor or sparse; `edges` is `[2, edges]`, messages going from row 0 to row 1, or a
+`Topology`, which holds the same and multiplies faster.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.data.graphs.graph import Topology, Weighting, edge_weights
+from tenfold.data.graphs.sparse import SparseFeatures
 from tenfold.errors import UserError
 
+Features = Tensor | SparseFeatures
 Edges = Tensor | Topology
 
 
@@ -25,6 +27,14 @@ def aggregate(x: Tensor, edges: Edges, weighting: Weighting) -> Tensor:
         return edges.product(x, weighting)
     edge_index, weights = edge_weights(edges, x.shape[0], weighting, x.dtype)
     return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]] * weights.unsqueeze(1))
+
+
+def mapped(linear: nn.Linear, x: Features) -> Tensor:
+    """The linear map of x, sparse or not."""
+    if isinstance(x, Tensor):
+        return linear(x)
+    product = x @ linear.weight.T
+    return product if linear.bias is None else product + linear.bias
 
 
 class GCNLayer(nn.Module):
@@ -41,10 +51,10 @@ class GCNLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))
         nn.init.xavier_uniform_(self.linear.weight)
 
-    def forward(self, x: Tensor, edges: Edges) -> Tensor:
-        if self.spreads_first:
+    def forward(self, x: Features, edges: Edges) -> Tensor:
+        if self.spreads_first and isinstance(x, Tensor):
             return self.linear(aggregate(x, edges, "symmetric")) + self.bias
-        return aggregate(self.linear(x), edges, "symmetric") + self.bias
+        return aggregate(mapped(self.linear, x), edges, "symmetric") + self.bias
 
 
 class SAGELayer(nn.Module):
@@ -54,8 +64,10 @@ class SAGELayer(nn.Module):
         super().__init__()
         self.own, self.neighbours = (nn.Linear(in_features, out_features, bias=own) for own in (True, False))
 
-    def forward(self, x: Tensor, edges: Edges) -> Tensor:
-        return self.own(x) + self.neighbours(aggregate(x, edges, "mean"))
+    def forward(self, x: Features, edges: Edges) -> Tensor:
+        if isinstance(x, Tensor):
+            return self.own(x) + self.neighbours(aggregate(x, edges, "mean"))
+        return mapped(self.own, x) + aggregate(mapped(self.neighbours, x), edges, "mean")
 
 
 class GATLayer(nn.Module):
@@ -77,11 +89,11 @@ class GATLayer(nn.Module):
         for weight in (self.linear.weight, self.to_target, self.to_source):
             nn.init.xavier_uniform_(weight)
 
-    def forward(self, x: Tensor, edges: Edges) -> Tensor:
+    def forward(self, x: Features, edges: Edges) -> Tensor:
         edge_index = edges.edge_index if isinstance(edges, Topology) else edges
-        loops = torch.arange(x.shape[0], device=x.device).expand(2, -1)
+        loops = torch.arange(x.shape[0], device=edge_index.device).expand(2, -1)
         source, target = torch.cat([edge_index, loops], 1)
-        values = self.linear(x).unflatten(1, (self.heads, -1))
+        values = mapped(self.linear, x).unflatten(1, (self.heads, -1))
         weights = F.dropout(self.attention(values, source, target), self.dropout, self.training)
         messages = values[source] * weights.unsqueeze(2).to(values.dtype)
         mixed = torch.zeros_like(values).index_add(0, target, messages)
@@ -119,14 +131,13 @@ class NodeNetwork(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.dropout, self.input_dropout, self.activation = dropout, input_dropout, activation
 
-    def forward(self, x: Tensor, edges: Edges) -> Tensor:
+    def forward(self, x: Features, edges: Edges) -> Tensor:
         if self.training and self.input_dropout:
-            x = F.dropout(x, self.input_dropout)
-        for index, layer in enumerate(self.layers):
-            if index:
-                x = F.dropout(self.activation(x), self.dropout, self.training)
-            x = layer(x, edges)
-        return x
+            x = F.dropout(x, self.input_dropout) if isinstance(x, Tensor) else x.dropped(self.input_dropout)
+        hidden = self.layers[0](x, edges)
+        for layer in self.layers[1:]:
+            hidden = layer(F.dropout(self.activation(hidden), self.dropout, self.training), edges)
+        return hidden
 
 
 class GCN(NodeNetwork):
