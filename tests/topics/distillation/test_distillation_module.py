@@ -82,7 +82,8 @@ def test_the_loss_is_the_weighted_sum_of_its_terms_on_one_view(recipe, teacher, 
 
 
 def test_teacher_and_student_are_given_the_same_augmented_images(teacher, tmp_path):
-    module, data, config = whole("soft", teacher, tmp_path)
+    warp = "data.augment={_target_:tenfold.data.images.augment.Warp,degrees:10}"
+    module, data, config = whole("soft", teacher, tmp_path, warp)
     seen: dict[str, list] = {"teacher": [], "student": []}
     for name, network in (("teacher", module.teacher), ("student", module.network)):
         network.register_forward_pre_hook(lambda net, inputs, name=name: seen[name].append(inputs[0]))
