@@ -13,6 +13,7 @@ from tenfold.errors import UserError
 from tenfold.topics.conditional_generation.flow import FlowMatching
 from tenfold.topics.conditional_generation.flow_networks import VelocityUNet
 from tenfold.topics.conditional_generation.options import asked_labels
+from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.text import ConditionalText
 from tenfold.topics.conditional_generation.text_networks import ConditionalGRU
 from tenfold.topics.conditional_generation.vae import ConditionalVAE
@@ -216,3 +217,10 @@ def test_a_judge_of_other_things_is_refused():
 
 def test_without_a_condition_every_class_is_asked_for_in_turn():
     assert asked_labels(5, None, ("a", "b")).tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_few_rows_of_a_sorted_split_are_of_every_class():
+    labels = torch.arange(10).repeat_interleave(40)
+    assert labels[spread(20, 400)].bincount().tolist() == [2] * 10
+    assert spread(9, 4).tolist() == [0, 1, 2, 3]
+    assert spread(3, 0).tolist() == []

@@ -28,6 +28,7 @@ from tenfold.judge import (
 )
 from tenfold.topics.classification.metrics import bootstrap_interval
 from tenfold.topics.conditional_generation.options import asked_labels, check_seed
+from tenfold.topics.conditional_generation.subset import spread
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -139,9 +140,10 @@ class ImageGenerator(TenfoldModule):
 
     @staticmethod
     def _distances(real: Seen, fake: Seen) -> dict[str, float]:
-        size = min(len(real.features) // 2, len(fake.features))
-        found = distances(real.features[:size], fake.features[:size])
-        found["fid_floor"] = real_floor(real.features[: 2 * size])["fid"]
+        total = len(real.features)
+        size = min(total // 2, len(fake.features))
+        found = distances(real.features[spread(size, total)], fake.features[:size])
+        found["fid_floor"] = real_floor(real.features[spread(2 * size, total)])["fid"]
         return {name: found[name] for name in SCORES if name in found}
 
     def _copied(self, pixels: Tensor, real: Tensor) -> dict[str, float]:

@@ -22,6 +22,7 @@ from tenfold.errors import UserError
 from tenfold.topics.classification.metrics import bootstrap_interval
 from tenfold.topics.conditional_generation.copies import longest_shared_runs
 from tenfold.topics.conditional_generation.options import TextOptions, asked_labels, check_number, check_seed
+from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.text_sampling import END, Choice, generate
 from tenfold.topics.conditional_generation.writing import joined, table
 
@@ -151,7 +152,8 @@ class ConditionalText(TenfoldModule):
         if not isinstance(data, DataModule):
             return {}
         training = _rows(data.splits["train"])
-        real = [text[: self.length] for text in _rows(data.splits[stage])[: len(generated)]]
+        unseen = _rows(data.splits[stage])
+        real = [unseen[index][: self.length] for index in spread(len(generated), len(unseen)).tolist()]
         runs = longest_shared_runs([_tokens(row) for row in generated], training)
         others = longest_shared_runs(real, training)
         return {

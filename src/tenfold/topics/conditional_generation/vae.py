@@ -25,6 +25,7 @@ from tenfold.topics.conditional_generation.bounds import (
 )
 from tenfold.topics.conditional_generation.images import SCORES, ImageGenerator
 from tenfold.topics.conditional_generation.options import VAEOptions, check_number
+from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.vae_networks import VAE, Decoder
 
 if TYPE_CHECKING:
@@ -134,9 +135,9 @@ class ConditionalVAE(ImageGenerator):
 
     def measure(self, stage: Stage) -> dict[str, float]:
         pixels, labels, mean, log_variance = (column.to(self.device) for column in self.latents.pop(stage).all())
-        size = self.samples[stage]
-        bound = self.importance_bound(pixels[:size], labels[:size], mean[:size], log_variance[:size])
-        shown = slice(0, 10)
+        some = spread(self.samples[stage], len(labels))
+        bound = self.importance_bound(pixels[some], labels[some], mean[some], log_variance[some])
+        shown = spread(10, len(labels))
         self.reconstructed[stage] = pixels[shown], self.decoder(mean[shown], labels[shown])
         return {
             "importance_bound": -float(bound.mean()),
