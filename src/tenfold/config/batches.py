@@ -16,6 +16,11 @@ def check_batches(config: Mapping[str, Any]) -> None:
     for key, value in (("micro_batch_size", micro), ("accumulate_grad_batches", cuts)):
         if isinstance(value, int) and value < 1:
             raise UserError(f"trainer.{key}: found {value}, expected at least 1")
+    if micro == "auto" and (devices or 1) > 1 and trainer.get("batch_norm", "micro") != "micro":
+        raise UserError(
+            "trainer.micro_batch_size: auto on several devices does not go with "
+            f"trainer.batch_norm: {trainer['batch_norm']}; expected a number"
+        )
     if not isinstance(batch, int):
         return
     if batch < 1:

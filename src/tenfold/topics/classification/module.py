@@ -83,14 +83,18 @@ class Classifier(TenfoldModule):
             counts = data.labels("train").bincount(minlength=len(self.class_names))
             self.class_weights.copy_(counts.sum() / (len(counts) * counts))
 
+    def logits(self, batch: Any) -> Tensor:
+        """`[batch, classes]`."""
+        return self.network(batch.inputs)
+
     def losses(self, batch: Labelled) -> Sums:
-        return self._cross_entropy(self.network(batch.inputs), batch.labels, self.label_smoothing)
+        return self._cross_entropy(self.logits(batch), batch.labels, self.label_smoothing)
 
     def weights(self, batch: Labelled) -> Weights:
         return {"cross_entropy": self.class_weights[batch.labels].sum()}
 
     def evaluate(self, batch: Labelled, stage: Stage) -> Sums:
-        logits = self.network(batch.inputs)
+        logits = self.logits(batch)
         self.gathered.setdefault(stage, Gathered()).add(logits.float(), batch.labels)
         return self._cross_entropy(logits, batch.labels, 0.0)
 
@@ -127,7 +131,11 @@ class Classifier(TenfoldModule):
 
     def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
         """The most probable label of each input, and the probability of each class."""
-        probabilities = self.network(inputs).float().softmax(1)
+        return self.answers(self.network(inputs))
+
+    def answers(self, logits: Tensor) -> list[dict[str, Any]]:
+        """What logits `[batch, classes]` say, in words and numbers."""
+        probabilities = logits.float().softmax(1)
         return [
             {
                 "label": self.class_names[int(row.argmax())],
