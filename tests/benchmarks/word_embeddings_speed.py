@@ -32,12 +32,11 @@ BUCKETS, EPOCHS, STRETCHES = 200_000, 5, 64
 RATES = {"skipgram": 0.025, "cbow": 0.075, "fasttext": 0.025}  # gensim: 0.025 for all; its CBOW gradient is not divided
 
 
-def our_model(name: str, data: CorpusData, seed: int) -> Word2Vec:
+def our_model(name: str, data: CorpusData, seed: int, workers: int = 1) -> Word2Vec:
     torch.manual_seed(seed)
     words = data.spec.words
     network = SubwordEmbedding(words, buckets=BUCKETS) if name == "fasttext" else WordEmbedding(len(words))
-    cbow = name == "cbow"
-    model = Word2Vec(data.spec, network, architecture="cbow" if cbow else "skipgram")
+    model = Word2Vec(data.spec, network, architecture="cbow" if name == "cbow" else "skipgram", workers=workers)
     model.cutter.seed = seed
     return model
 
@@ -91,8 +90,8 @@ def held_out(name: str, data: CorpusData, inputs: torch.Tensor, outputs: torch.T
 
 
 def speed(name: str, data: CorpusData, sentences: list[list[str]], threads: int, rounds: int) -> list[str]:
-    torch.set_num_threads(threads)
-    ours, theirs = our_model(name, data, 1), their_model(name, sentences, 1, threads)
+    torch.set_num_threads(1)  # ours has workers, as theirs
+    ours, theirs = our_model(name, data, 1, threads), their_model(name, sentences, 1, threads)
     seconds = interleaved(
         {
             "ours": lambda: our_epoch(ours, data, 0, EPOCHS, RATES[name]),

@@ -135,8 +135,12 @@ class CorpusData(DataModule):
         """How sentences are made of the files, in words, for the cache."""
         return type(self).__name__
 
+    def read(self) -> Corpus:
+        """All of the text, from the cache where it is there."""
+        return cached_corpus(self.reading(), self.files(), self.sentences, self.min_count, self.max_words)
+
     def load(self) -> None:
-        corpus = cached_corpus(self.reading(), self.files(), self.sentences, self.min_count, self.max_words)
+        corpus = self.read()
         self.splits = self._split(corpus)
         counts = np.maximum(self.splits["train"].counts(len(corpus.words)), 1)
         self.spec = WordSpec(corpus.words, tuple(counts.tolist()), self.seed)

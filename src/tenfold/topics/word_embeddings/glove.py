@@ -12,7 +12,7 @@ class GloVe(nn.Module):
     """Word and context tables [words, channels + 1], the bias in the last column; the vectors are the sum of the
     two."""
 
-    def __init__(self, num_words: int, channels: int, x_max: float = 100.0, power: float = 0.75) -> None:
+    def __init__(self, num_words: int, channels: int = 100, x_max: float = 100.0, power: float = 0.75) -> None:
         super().__init__()
         self.x_max, self.power = x_max, power
         shape = (num_words, channels + 1)
@@ -25,9 +25,14 @@ class GloVe(nn.Module):
     def vectors(self) -> Tensor:
         return (self.words + self.contexts)[:, :-1].detach()
 
+    def weight(self, counts: Tensor) -> Tensor:
+        """The paper's f, of the same shape as `counts`."""
+        return (counts / self.x_max).pow(self.power).clamp(max=1)
+
     def _errors(self, word: Tensor, context: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         score = (word[:, :-1] * context[:, :-1]).sum(-1) + word[:, -1] + context[:, -1]
-        return score - counts.log(), (counts / self.x_max).pow(self.power).clamp(max=1)
+        # Entries without a count are padding: their weight is 0, whatever their error.
+        return score - counts.clamp(min=torch.finfo(counts.dtype).tiny).log(), self.weight(counts)
 
     def forward(self, rows: Tensor, columns: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Summed weighted squared error of the entries [n] and the sum of their weights; differentiable."""

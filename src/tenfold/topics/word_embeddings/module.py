@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor, nn
+from torch import Tensor
 
 from tenfold.engine.accumulation import Sums, Weights
-from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.errors import UserError, nearest
 from tenfold.topics.word_embeddings import hierarchical, negative_sampling, training
-from tenfold.topics.word_embeddings.answers import answer
 from tenfold.topics.word_embeddings.blocks import BlockCutter, Blocks, BlockShape, band_table, mean_table
-from tenfold.topics.word_embeddings.data import Queries, Stretches, WordSpec
-from tenfold.topics.word_embeddings.evaluation import evaluate_vectors
-from tenfold.topics.word_embeddings.networks import Lookup, SubwordEmbedding, WordEmbedding
-from tenfold.topics.word_embeddings.optimizer import RowSGD
+from tenfold.topics.word_embeddings.data import Stretches, WordSpec
+from tenfold.topics.word_embeddings.embedding import EmbeddingModule
+from tenfold.topics.word_embeddings.networks import SubwordEmbedding, WordEmbedding
 from tenfold.topics.word_embeddings.vectors import Subwords, WordVectors
-
-if TYPE_CHECKING:
-    from tenfold.callbacks.pictures import Picture
 
 #: The epoch whose draws validation and test use, so that their loss is of one fixed set of pairs and noise words.
 HELD_OUT = -1
-PROJECTED = 2000
 
 
-class Word2Vec(TenfoldModule):
+class Word2Vec(EmbeddingModule):
     """Skip-gram or CBOW, with negative sampling or hierarchical softmax, over words or their character n-grams.
 
     The loss is the textbook's mean over all pairs (skip-gram) or centres (CBOW); val and test loss are over text that
@@ -48,9 +40,7 @@ class Word2Vec(TenfoldModule):
     questions: sets on which the test measures the vectors: wordsim353, simlex999, analogies, or files.
     """
 
-    metrics = {"loss": "min"}
-    dashboard = ("train/words_per_second", "test/neighbours", "test/map")
-    exported = "lookup"
+    dashboard = ("train/words_per_second", *EmbeddingModule.dashboard)
 
     def __init__(
         self,
@@ -70,7 +60,7 @@ class Word2Vec(TenfoldModule):
         cap: float = 2.0,
         questions: Sequence[str] = (),
     ) -> None:
-        super().__init__(spec)
+        super().__init__(spec, questions)
         for name, found, known in (
             ("architecture", architecture, ("skipgram", "cbow")),
             ("objective", objective, ("negative", "hierarchical")),
@@ -86,9 +76,8 @@ class Word2Vec(TenfoldModule):
             if size < 1:
                 raise UserError(f"model.{name}: found {size}, expected at least 1")
         self.network, self.cbow = network, architecture == "cbow"
-        self.step_words, self.settle_words, self.cap, self.questions = step_words, settle_words, cap, tuple(questions)
+        self.step_words, self.settle_words, self.cap = step_words, settle_words, cap
         self.workers = workers
-        self.counts = torch.tensor(spec.counts)
         self.shape = BlockShape(**sizes)
         self.cutter = BlockCutter(self.counts, self.shape, threshold, seed=spec.seed)
         self.register_buffer("table", band_table(self.shape), persistent=False)
@@ -98,15 +87,12 @@ class Word2Vec(TenfoldModule):
     table: Tensor
     means: Tensor
 
-    def parts(self) -> list[str]:
-        return ["network"]
-
     # The loss --------------------------------------------------------------------------------------------------------
 
     def cut(self, batch: Stretches) -> Blocks:
-        training = self._trainer is not None and self._trainer.training
+        now = self._trainer is not None and self._trainer.training
         self.cutter.to(batch.tokens.device)
-        return self.cutter(batch.tokens, batch.index, self.current_epoch if training else HELD_OUT)
+        return self.cutter(batch.tokens, batch.index, self.current_epoch if now else HELD_OUT)
 
     def losses(self, batch: Stretches) -> Sums:
         return {self.term: self.loss_of(self.cut(batch))[0]}
@@ -133,42 +119,15 @@ class Word2Vec(TenfoldModule):
         super().on_train_start()
         self._words, self._since = 0, time.perf_counter()
 
-    def training_step(self, batch: Stretches, batch_idx: int) -> None:
-        optimizer = self._lightning_optimizer(0)
-        if not isinstance(optimizer.optimizer, RowSGD):
-            super().training_step(batch, batch_idx)
-            return
+    def train_rows(self, batch: Stretches, learning_rate: float) -> None:
         due = self.journal.due
-        self._look(batch, due)
         if len(batch.tokens):
-            self.train_blocks(self.cut(batch).shuffled(), optimizer.param_groups[0]["lr"])
-        self._average_over_ranks()
-        optimizer.step()
-        optimizer.zero_grad()
-        if self._schedulers[0] is not None:
-            self._schedulers[0].step()
+            self.train_blocks(self.cut(batch).shuffled(), learning_rate)
         self._note_speed(batch, due)
-
-    def _look(self, batch: Stretches, due: bool) -> None:
-        """Note the loss of the batch's first stretch before it is trained; and its gradient's norm when the journal is
-        due."""
-        piece = Stretches(batch.tokens[:1], batch.index[:1])
-        with torch.set_grad_enabled(due):
-            total, weight = self.loss_of(self.cut(piece))
-            mean = total / weight.clamp(min=1)
-        if due:
-            self.manual_backward(mean)
-        self.journal.record({self.term: mean.detach() / self.world_size})
 
     def train_blocks(self, blocks: Blocks, learning_rate: float) -> None:
         """Train on all blocks, about `step_words` centres at a time, in place."""
         training.train(self, blocks, learning_rate)
-
-    def _average_over_ranks(self) -> None:
-        if self.world_size > 1:
-            for parameter in self.network.parameters():
-                torch.distributed.all_reduce(parameter.data)
-                parameter.data /= self.world_size
 
     def _note_speed(self, batch: Stretches, due: bool) -> None:
         self._words += int((batch.tokens >= 0).sum()) * self.world_size
@@ -192,38 +151,3 @@ class Word2Vec(TenfoldModule):
             buckets = self.network.inputs.weight.detach()[len(spec.words) :].float().cpu()
             parts = Subwords(buckets, self.network.min_n, self.network.max_n)
         return WordVectors(spec.words, matrix.float().cpu(), self.counts, parts)
-
-    @property
-    def lookup(self) -> nn.Module:
-        return Lookup(self.vectors().matrix)
-
-    def measure(self, stage: Stage) -> dict[str, float]:
-        if stage != "test" or not self.questions:
-            return {}
-        scores = evaluate_vectors(self.vectors(), self.questions)
-        return {name: score.value for name, score in scores.items()} | {
-            f"{name}_coverage": score.coverage for name, score in scores.items()
-        }
-
-    def pictures(self, stage: Stage) -> dict[str, Picture]:
-        from tenfold.topics.word_embeddings import pictures
-
-        vectors = self.vectors()
-        return {f"{stage}/neighbours": pictures.neighbour_table(vectors), f"{stage}/map": pictures.word_map(vectors)}
-
-    def on_test_end(self) -> None:
-        """Give TensorBoard's projector the most frequent words."""
-        vectors = self.vectors()
-        words, matrix = list(vectors.words[:PROJECTED]), vectors.matrix[:PROJECTED]
-        for logger in self.loggers:
-            if isinstance(logger, TensorBoardLogger) and self.trainer.is_global_zero:
-                rows = [[word, str(count)] for word, count in zip(words, self.counts.tolist(), strict=False)]
-                logger.experiment.add_embedding(matrix, rows, metadata_header=["word", "count"], tag="vectors")
-
-    def predict_inputs(self, inputs: Any) -> Sequence[Mapping[str, Any]]:  # type: ignore[override]
-        """One word: its neighbours; two: their similarity; three: the analogy; more: which does not fit and the vector
-        of all."""
-        vectors = self.vectors()
-        if isinstance(inputs, Queries):
-            return [answer(vectors, words) for words in inputs.lines]
-        return [answer(vectors, (vectors.words[word],)) for word in inputs.tolist()]
