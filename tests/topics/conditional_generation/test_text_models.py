@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from tenfold.topics.conditional_generation.copies import longest_shared_runs
+from tenfold.topics.conditional_generation.pictures import copies
 from tenfold.topics.conditional_generation.text_networks import ConditionalGRU, ConditionalTransformer
 from tenfold.topics.conditional_generation.text_sampling import END, Choice, drawn, generate, nucleus
 from tenfold.topics.conditional_generation.writing import joined, table
@@ -128,3 +130,11 @@ def test_tokens_become_a_line_of_text():
     assert joined(["很", "好", "windows", "xp", "的", "，"], "characters") == "很好windows xp的，"
     assert joined(["a", "fine", "film", ",", "i", "say", "."], "words") == "a fine film, i say."
     assert "&#124;" in table(["a|b"], ["text"])
+
+
+def test_the_picture_of_copies_names_both_means_and_both_greatest():
+    drawn = copies(np.array([2, 3, 7]), np.array([1, 1, 4]))
+    names = [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
+    assert names == ["unseen reviews: 2.0 in the mean, 4 at most", "generated: 4.0 in the mean, 7 at most"]
+    heights = drawn.axes[0].lines[1].get_ydata()
+    assert heights[[2, 3, 7]] == pytest.approx([1 / 3] * 3) and sum(heights) == pytest.approx(1)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -62,7 +63,7 @@ class ConditionalText(TenfoldModule):
         "real_copy": "min",  # of as many texts of the split instead, which were never seen: what language repeats
         "distinct": "max",  # generated texts that are no repetition of another
     }
-    dashboard = ("val/label_agreement", "test/label_agreement", "test/texts")
+    dashboard = ("val/label_agreement", "test/label_agreement", "test/texts", "test/copies")
     companions = ("judge",)
     options_class = TextOptions
     spec: TextSpec
@@ -96,6 +97,7 @@ class ConditionalText(TenfoldModule):
         self.likelihood: dict[str, Tensor] = {}  # of an evaluation: nats and tokens
         self.evaluated: dict[str, tuple[list[str], Tensor]] = {}
         self.agrees: dict[str, Tensor] = {}
+        self.shared: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # longest copied runs: generated, unseen
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -156,6 +158,7 @@ class ConditionalText(TenfoldModule):
         real = [unseen[index][: self.length] for index in spread(len(generated), len(unseen)).tolist()]
         runs = longest_shared_runs([_tokens(row) for row in generated], training)
         others = longest_shared_runs(real, training)
+        self.shared[stage] = runs, others
         return {
             "longest_copy": float(runs.max()),
             "mean_copy": float(runs.mean()),
@@ -166,9 +169,14 @@ class ConditionalText(TenfoldModule):
         return {"label_agreement": bootstrap_interval(self.agrees[stage])} if stage in self.agrees else {}
 
     def pictures(self, stage: Stage) -> dict[str, Picture]:
+        from tenfold.topics.conditional_generation.pictures import copies
+
         texts, labels = self.evaluated[stage]
-        shown = min(len(texts), 20)
-        return {f"{stage}/texts": table([self.spec.class_names[i] for i in labels[:shown]], texts[:shown])}
+        asked = [self.spec.class_names[index] for index in labels[:20].tolist()]
+        drawn: dict[str, Picture] = {f"{stage}/texts": table(asked, texts[:20])}
+        if stage in self.shared:
+            drawn[f"{stage}/copies"] = copies(*self.shared[stage])
+        return drawn
 
     def welcome(self, name: str, companion: TenfoldModule) -> None:
         other = companion.spec
