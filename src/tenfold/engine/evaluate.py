@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 
+from tenfold.config.spec import DataSpec
 from tenfold.engine import cpu, runs
 from tenfold.engine.build import build_data, require_device
 from tenfold.engine.companions import join
@@ -23,6 +24,7 @@ def evaluate(module: TenfoldModule, folder: Path, split: Stage, accelerator: str
     data = build_data(module.config)
     data.prepare_data()
     data.setup()
+    require_same(data.spec, module.spec)
     if split not in data.splits:
         raise UserError(f"split: the data has no {split} split, expected one of {', '.join(data.splits)}")
     trainer = L.Trainer(
@@ -41,3 +43,25 @@ def evaluate(module: TenfoldModule, folder: Path, split: Stage, accelerator: str
     record = record_of(module, data, results)
     runs.write_json(folder / f"evaluate-{split}.json", record)
     return record
+
+
+def require_same(found: DataSpec, expected: DataSpec) -> None:
+    """Raises `UserError` where data have other classes, tokens, columns or shapes than those that a run learned from.
+
+    Numbers with a fraction (means, deviations) are not compared: another machine's may differ in the last digit.
+    """
+    if type(found) is not type(expected):
+        raise UserError(f"data: found {type(found).__name__}, expected {type(expected).__name__}, as in training")
+    ours, theirs = (
+        {name: value for name, value in spec.to_dict().items() if not _fractional(value)} for spec in (found, expected)
+    )
+    if different := [name for name in theirs if ours.get(name) != theirs[name]]:
+        raise UserError(
+            f"data: {', '.join(different)} differ from those of the run; expected the data that it learned from"
+        )
+
+
+def _fractional(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_fractional, value.values()))
+    return any(map(_fractional, value)) if isinstance(value, (tuple, list)) else isinstance(value, float)
