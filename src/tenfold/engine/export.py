@@ -36,7 +36,7 @@ def export_onnx(module: TenfoldModule, path: Path) -> float:
         assert program is not None
         program.save(str(temporary), external_data=False)
         model = onnx.load(str(temporary))
-        onnx.helper.set_model_props(model, {"tenfold.recipe": module.config["recipe"], **module.spec.preprocessing()})
+        onnx.helper.set_model_props(model, {"tenfold.recipe": module.config["recipe"], **module.preprocessing()})
         onnx.save(model, str(temporary))
         session = runtime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_inputs()]
@@ -59,7 +59,7 @@ def export_torch(module: TenfoldModule, path: Path) -> float:
     program = torch.export.export(network, inputs, dynamic_shapes=_free_dimensions(module))
     difference = _compare(network, program.module(), _examples(module, inputs))
     temporary = path.with_suffix(".part.pt2")
-    metadata = {"preprocessing.txt": "\n".join(f"{key}: {text}" for key, text in module.spec.preprocessing().items())}
+    metadata = {"preprocessing.txt": "\n".join(f"{key}: {text}" for key, text in module.preprocessing().items())}
     try:
         torch.export.save(program, temporary, extra_files=metadata)
         os.replace(temporary, path)

@@ -138,6 +138,10 @@ class TenfoldModule(L.LightningModule):
         """The names of the networks that the config describes."""
         return [name for name, _ in self.named_children()]
 
+    def preprocessing(self) -> dict[str, str]:
+        """What the exported network takes and gives, in words, for the metadata of its file."""
+        return self.spec.preprocessing()
+
     def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
         """The leading dimensions of each of `example_inputs` that may have any size, by name."""
         return self.spec.free_dimensions()
