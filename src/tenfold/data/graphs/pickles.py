@@ -26,7 +26,7 @@ class Rows:
         """float32 `[rows, columns]`. Raises `ValueError` where an index lies outside."""
         rows, columns = (int(size) for size in self._shape)
         data, indices, indptr = (np.asarray(part) for part in (self.data, self.indices, self.indptr))
-        counts = np.diff(indptr.astype(np.int64))
+        counts: np.ndarray = np.diff(indptr.astype(np.int64))
         sound = len(indptr) == rows + 1 and indptr[0] == 0 and (counts >= 0).all() and counts.sum() == len(data)
         if not sound or len(indices) != len(data) or ((indices < 0) | (indices >= columns)).any():
             raise ValueError("a sparse matrix whose parts do not fit each other")

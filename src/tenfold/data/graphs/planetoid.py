@@ -44,7 +44,7 @@ class Planetoid(Nodes):
         if name not in ("cora", "citeseer", "pubmed"):
             hint = nearest(name, ["cora", "citeseer", "pubmed"])
             raise UserError(f"data.name: found {name!r}, expected cora, citeseer or pubmed{hint}")
-        self.root, self.name = Path(root), name
+        self.root, self.graph_name = Path(root), str(name)
 
     def read(self) -> tuple[NodeSpec, Graph, Tensor, Mapping[str, Tensor]]:
         files = {part: self._file(part) for part in PARTS}
@@ -53,7 +53,7 @@ class Planetoid(Nodes):
         self._check(held, order)
         counts, one_hot = _placed(held["allx"], held["tx"], order), _placed(held["ally"], held["ty"], order)
         labels = one_hot.argmax(1).where(one_hot.sum(1) > 0, -1)
-        names = CLASSES.get(self.name) or tuple(f"class {i}" for i in range(one_hot.shape[1]))
+        names = CLASSES.get(self.graph_name) or tuple(f"class {i}" for i in range(one_hot.shape[1]))
         spec = NodeSpec(counts.shape[1], names, sums_to_one=True)
         num_train = len(held["y"])
         parts = {
@@ -64,12 +64,12 @@ class Planetoid(Nodes):
         return spec, Graph(spec.prepare(counts), self._edges(held["graph"], len(counts))), labels, parts
 
     def _file(self, part: str) -> Path:
-        for path in (self.root / f"ind.{self.name}.{part}", self.root / "raw" / f"ind.{self.name}.{part}"):
+        for path in (self.root / f"ind.{self.graph_name}.{part}", self.root / "raw" / f"ind.{self.graph_name}.{part}"):
             if path.is_file():
                 return path
         raise UserError(
-            f"data.root: no file ind.{self.name}.{part} in {self.root}; expected Planetoid's files "
-            f"ind.{self.name}.{{{','.join(PARTS)}}}"
+            f"data.root: no file ind.{self.graph_name}.{part} in {self.root}; expected Planetoid's files "
+            f"ind.{self.graph_name}.{{{','.join(PARTS)}}}"
         )
 
     def _check(self, held: Mapping[str, Any], order: Tensor) -> None:
@@ -78,7 +78,7 @@ class Planetoid(Nodes):
             if not isinstance(held[part], np.ndarray) or held[part].ndim != 2 or held[part].dtype.kind not in "biuf":
                 raise UserError(f"{self._file(part)}: expected a matrix of numbers")
         sizes = {part: held[part].shape for part in ("tx", "allx", "ty", "ally")}
-        classes = len(CLASSES[self.name]) if self.name in CLASSES else sizes["ally"][1]
+        classes = len(CLASSES[self.graph_name]) if self.graph_name in CLASSES else sizes["ally"][1]
         fit = len(order) == sizes["tx"][0] == sizes["ty"][0] and sizes["allx"][0] == sizes["ally"][0]
         fit &= sizes["tx"][1] == sizes["allx"][1] and sizes["ty"][1] == sizes["ally"][1] == classes
         first = sizes["allx"][0]

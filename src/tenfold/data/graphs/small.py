@@ -66,7 +66,8 @@ class Atlas(DataModule):
         sizes = {name: round(fraction * len(graphs)) for name, fraction in self.fractions.items()}
         parts = dict(zip(("train", *sizes), order.split([len(graphs) - sum(sizes.values()), *sizes.values()])))
         mean, std = targets[parts["train"]].mean(), targets[parts["train"]].std(correction=0)
-        self.spec = GraphSpec("triangles", float(mean), float(std))
+        nodes = features[parts["train"]].sum() / len(parts["train"])
+        self.spec = GraphSpec("triangles", float(mean), float(std), mean_nodes=float(nodes))
         self.splits = {
             name: Tensors(GraphBatch(features[rows], adjacency[rows], targets[rows]))
             for name, rows in parts.items()

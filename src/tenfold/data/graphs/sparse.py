@@ -73,7 +73,8 @@ class SparseFeatures:
         """Each value 0 with this probability, the others the larger for it."""
         values = F.dropout(self.forward.values(), probability)
         pairs = ((self.forward, values), (self.backward, values[self.order]))
-        return SparseFeatures(*(_refilled(matrix, new) for matrix, new in pairs), self.order)
+        forward, backward = (_refilled(matrix, new) for matrix, new in pairs)
+        return SparseFeatures(forward, backward, self.order)
 
     def __matmul__(self, weight: Tensor) -> Tensor:
         """`[nodes, out]` of a weight `[features, out]`, to which gradients flow."""

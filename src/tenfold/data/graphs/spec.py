@@ -97,17 +97,19 @@ class NodeSpec(DataSpec):
 
 @dataclass(frozen=True)
 class GraphSpec(DataSpec):
-    """Small graphs with a number each; mean and std of the training targets, by which they are normalised."""
+    """Small graphs with a number each; mean and std of the training targets, by which they are normalised, and how many
+    nodes a training graph has."""
 
     target_name: str
     target_mean: float
     target_std: float
     in_features: int = 1
+    mean_nodes: float = 1.0
 
-    provides: ClassVar[frozenset[str]] = frozenset({"in_features"})
+    provides: ClassVar[frozenset[str]] = frozenset({"in_features", "mean_nodes"})
 
     def network_arguments(self) -> dict[str, Any]:
-        return {"in_features": self.in_features}
+        return {"in_features": self.in_features, "mean_nodes": self.mean_nodes}
 
     def read(self, sources: Sequence[str], batch_size: int) -> Iterator[tuple[list[str], tuple[Tensor, ...]]]:
         """Tables of edges with the columns graph, source and target; a graph is what has one name in the first."""

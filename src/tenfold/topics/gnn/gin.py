@@ -31,15 +31,19 @@ class GIN(nn.Module):
     the readings are summed (identity-aware, You et al., 2021, arXiv 2101.10320): a message that comes back to the mark
     has closed a cycle.
 
-    The reading from r is :math:`\text{MLP}(h_r \| \sum_i h_i)`, with h all layers' states side by side.
+    The reading from r is :math:`\text{MLP}(h_r \| \sum_i h_i / \bar n)`, with h all layers' states side by side.
+
+    mean_nodes: :math:`\bar n`, nodes of a training graph; a sum over it grows with a graph and stays near 1.
     """
 
-    def __init__(self, in_features: int, hidden: int = 32, num_layers: int = 3, rooted: bool = True) -> None:
+    def __init__(
+        self, in_features: int, mean_nodes: float = 1.0, hidden: int = 32, num_layers: int = 3, rooted: bool = True
+    ) -> None:
         super().__init__()
         for name, value in (("hidden", hidden), ("num_layers", num_layers)):
             if value < 1:
                 raise UserError(f"model.network.{name}: found {value}, expected at least 1")
-        self.rooted = rooted
+        self.rooted, self.mean_nodes = rooted, mean_nodes
         widths = [in_features + rooted, *[hidden] * num_layers]
         self.layers = nn.ModuleList(GINLayer(width, hidden) for width in widths[:-1])
         self.readout = nn.Sequential(
@@ -49,14 +53,14 @@ class GIN(nn.Module):
     def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
         inside = features.abs().amax(2, keepdim=True).gt(0).to(features.dtype)  # [batch, nodes, 1]
         if not self.rooted:
-            return self.readout(self._states(features, adjacency, inside).sum(1)).squeeze(1)
+            return self.readout(self._states(features, adjacency, inside).sum(1) / self.mean_nodes).squeeze(1)
         nodes = features.shape[1]
         mark = torch.eye(nodes, dtype=features.dtype, device=features.device).expand(features.shape[0], -1, -1)
         seen = features.unsqueeze(2).expand(-1, -1, nodes, -1)  # [batch, nodes, roots, in_features]
         states = self._states(torch.cat([seen, mark.unsqueeze(3)], 3), adjacency, inside.unsqueeze(2))
         of_root = (states * mark.unsqueeze(3)).sum(1)  # [batch, roots, layers * hidden]
-        readings = self.readout(torch.cat([of_root, states.sum(1)], 2))
-        return (readings * inside).sum(1).squeeze(1)
+        readings = self.readout(torch.cat([of_root, states.sum(1) / self.mean_nodes], 2))
+        return (readings * inside).sum(1).squeeze(1) / self.mean_nodes
 
     def _states(self, h: Tensor, adjacency: Tensor, inside: Tensor) -> Tensor:
         """All layers' states side by side, `[batch, nodes, ..., layers * hidden]`, 0 for padding."""

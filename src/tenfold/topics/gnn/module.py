@@ -27,7 +27,7 @@ class NodeClassifier(Classifier):
     network: features `[nodes, in_features]` and edges to logits `[nodes, num_classes]`.
     """
 
-    dashboard: ClassVar[tuple[str, ...]] = (*Classifier.dashboard, "test/graph")
+    dashboard: ClassVar[tuple[str, ...]] = (*Classifier.dashboard, "test/graph")  # type: ignore[assignment]
 
     def logits(self, batch: NodeBatch) -> Tensor:
         graph = batch.graph.to(self.device, self.dtype)  # type: ignore[arg-type]

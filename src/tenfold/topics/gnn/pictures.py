@@ -33,9 +33,13 @@ def drawn_graph(edge_index: Tensor, logits: Tensor, wrong: Tensor, class_names: 
         size = 90 if small else 9
         for label, name in enumerate(printable(class_names)):
             rows = predicted == label
-            axes.scatter(*places[rows].T, s=size, label=name, color=f"C{label % 10}", zorder=2, linewidths=0)
+            axes.scatter(
+                places[rows, 0], places[rows, 1], s=size, label=name, color=f"C{label % 10}", zorder=2, linewidths=0
+            )
         ringed = places[wrong.numpy()]
-        axes.scatter(*ringed.T, s=size * 2.2, facecolors="none", edgecolors="black", linewidths=0.8, zorder=3)
+        axes.scatter(
+            ringed[:, 0], ringed[:, 1], s=size * 2.2, facecolors="none", edgecolors="black", linewidths=0.8, zorder=3
+        )
         axes.set_title(f"{len(logits):,} nodes by predicted class; {len(wrong)} mistakes ringed")
         axes.set_axis_off()
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
