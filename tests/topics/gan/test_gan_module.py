@@ -28,7 +28,7 @@ OPTIONS = {"n": None, "seed": None, "condition": None}
 
 def image_gan(classes: int = 3, **options) -> ImageGAN:
     torch.manual_seed(0)
-    sizes = {"in_channels": 1, "image_size": (8, 8), "num_classes": classes}
+    sizes = {"in_channels": 1, "image_size": (8, 8), "num_classes": 3, "conditional": classes > 0}
     generator = ImageGenerator(**sizes, latent_size=4, channels=(8, 8))
     discriminator = ImageDiscriminator(**sizes, channels=(4,), features=8)
     kind = ConditionalImageGAN if classes else ImageGAN
@@ -172,6 +172,15 @@ def test_points_are_drawn_into_a_picture(averaged, tmp_path):
     assert answer == {"file": str(tmp_path / "samples.png"), "n": 50, "seed": 2}
     with Image.open(tmp_path / "samples.png") as picture:
         assert min(picture.size) > 100
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_exported_generator_says_what_it_takes_and_gives(classes):
+    said = image_gan(classes).preprocessing()
+    assert said["input"] == "float32 [batch, 4], standard normal noise"
+    assert said["output"] == "float32 [batch, 1, 8, 8], grey, pixels from 0 to 1"
+    assert said.get("class_names") == ("cat, dog, 3" if classes else None)
+    assert ("condition" in said) == bool(classes)
 
 
 @pytest.mark.parametrize("key", ["critic_steps", "eval_samples"])

@@ -13,7 +13,7 @@ def pairs():
     torch.manual_seed(0)
     yield PointGenerator(2, 3, (8,)), PointDiscriminator(2, (8,), octaves=2), False
     for classes in (0, 4):
-        sizes = {"in_channels": 3, "image_size": (8, 12), "num_classes": classes}
+        sizes = {"in_channels": 3, "image_size": (8, 12), "num_classes": 4, "conditional": classes > 0}
         yield (
             ImageGenerator(**sizes, latent_size=3, channels=(16, 8)),
             ImageDiscriminator(**sizes, channels=(4, 8)),

@@ -34,7 +34,11 @@ class PointSpec(DataSpec):
         return {"in_features": 2}
 
     def preprocessing(self) -> dict[str, str]:
-        return {"output": f"points over {self.scale}", "centres": str(self.centres), "deviation": str(self.deviation)}
+        return {
+            "output": f"float32 [batch, 2], points over {self.scale}",
+            "centres": str(self.centres),
+            "deviation": str(self.deviation),
+        }
 
 
 class Gaussians25(DataModule):

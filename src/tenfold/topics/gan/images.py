@@ -122,6 +122,11 @@ class ImageGAN(GAN):
         samples = self.evaluated[stage][: 10 * columns if columns <= 20 else 100]
         return {f"{stage}/samples": grid_figure(samples, "Samples of always the same noise", columns)}
 
+    def preprocessing(self) -> dict[str, str]:
+        given = self.spec.preprocessing()
+        made = {"output": f"{given['input']}, pixels from 0 to 1"}
+        return super().preprocessing() | made | ({"class_names": given["class_names"]} if self.num_classes else {})
+
     # Answers ---------------------------------------------------------------------------------------------------------
 
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:

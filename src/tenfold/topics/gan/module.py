@@ -54,7 +54,8 @@ class GAN(TenfoldModule):
     the generator its own. All are sums over samples, weighed by their number, and no term looks across samples: any
     cut of the batch gives the same gradients.
 
-    generator: noise `[n, latent_size]`, and classes where it has `num_classes`, to samples.
+    generator: noise `[n, latent_size]`, and classes `[n]` where it is conditional, to samples; its `num_classes` is how
+        many it is told apart, 0 for none.
     discriminator: samples, and classes likewise, to scores `[n]`.
     game: non_saturating, relativistic or wasserstein.
     r1, r2: weights of the zero-centred penalties on real and on generated samples.
@@ -197,6 +198,11 @@ class GAN(TenfoldModule):
     def example_inputs(self) -> tuple[Tensor, ...]:
         noise = torch.randn(2, self.latent_size, generator=torch.Generator().manual_seed(0))
         return (noise, torch.tensor([0, self.num_classes - 1])) if self.num_classes else (noise,)
+
+    def preprocessing(self) -> dict[str, str]:
+        """Of the generator; what it gives is the topic's to add."""
+        taken = {"input": f"float32 [batch, {self.latent_size}], standard normal noise"}
+        return taken | ({"condition": "int64 [batch], the class's place in class_names"} if self.num_classes else {})
 
     def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
         return (("batch",),) * (2 if self.num_classes else 1)

@@ -1,7 +1,7 @@
 """Generators and discriminators: MLPs for points, DCGAN's convolutions for images.
 
 None has BatchNorm, so that a batch may be cut into micro-batches without any change: the discriminators have no norm,
-the generators GroupNorm. `num_classes` 0 makes a network that is told no class.
+the generators GroupNorm. With `conditional` a network is told the class, of which the data have `num_classes`.
 """
 
 from __future__ import annotations
@@ -65,11 +65,12 @@ class ImageGenerator(nn.Module):
         in_channels: int,
         image_size: Sequence[int],
         num_classes: int = 0,
+        conditional: bool = False,
         latent_size: int = 64,
         channels: Sequence[int] = (128, 64),
     ) -> None:
         super().__init__()
-        self.latent_size, self.num_classes = latent_size, num_classes
+        self.latent_size, self.num_classes = latent_size, num_classes if conditional else 0
         scale = 2 ** len(channels)
         if any(side % scale for side in image_size):
             raise UserError(
@@ -77,8 +78,8 @@ class ImageGenerator(nn.Module):
                 f"of two that divides {' and '.join(map(str, image_size))}"
             )
         self.small = (channels[0], *(side // scale for side in image_size))
-        self.embedding = nn.Embedding(num_classes, latent_size) if num_classes else None
-        width = latent_size * (2 if num_classes else 1)
+        self.embedding = nn.Embedding(num_classes, latent_size) if conditional else None
+        width = latent_size * (2 if conditional else 1)
         self.first = nn.Linear(width, self.small[0] * self.small[1] * self.small[2])
         self.blocks = nn.ModuleList(_doubling(*pair) for pair in pairwise(channels))
         self.norms = nn.ModuleList(nn.GroupNorm(8, count) for count in channels)
@@ -111,6 +112,7 @@ class ImageDiscriminator(nn.Module):
         in_channels: int,
         image_size: Sequence[int],
         num_classes: int = 0,
+        conditional: bool = False,
         channels: Sequence[int] = (32, 64, 128),
         features: int = 128,
     ) -> None:
@@ -127,7 +129,7 @@ class ImageDiscriminator(nn.Module):
         flat = channels[-1] * sides[0] * sides[1]
         self.features = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, features), nn.LeakyReLU(SLOPE))
         self.score = nn.Linear(features, 1)
-        self.embedding = nn.Embedding(num_classes, features) if num_classes else None
+        self.embedding = nn.Embedding(num_classes, features) if conditional else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         hidden = self.features(2 * images - 1)

@@ -51,6 +51,9 @@ class PointGAN(GAN):
 
         return {f"{stage}/samples": scatter(self.evaluated[stage], self.spec.centres, self.spec.deviation)}
 
+    def preprocessing(self) -> dict[str, str]:
+        return super().preprocessing() | self.spec.preprocessing()
+
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """Points drawn over the centres, in one picture."""
         options = request.options
