@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.errors import UserError
+from tenfold.topics.conditional_generation.recurrence import looped
 from tenfold.topics.transformer.attention import State, causal_mask, rotary
 from tenfold.topics.transformer.networks import Layer
 
@@ -51,9 +52,13 @@ class ConditionalGRU(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         return F.linear(states, self.embedding.weight, self.bias)
 
-    def _run(self, tokens: Tensor, labels: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _run(self, tokens: Tensor, labels: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         label = self.label(labels).unsqueeze(1).expand(-1, tokens.shape[1], -1)
-        outputs, hidden = self.recurrence(torch.cat([self.dropout(self.embedding(tokens)), label], 2), hidden)
+        inputs = torch.cat([self.dropout(self.embedding(tokens)), label], 2)
+        if torch.compiler.is_exporting():
+            outputs = looped(self.recurrence, inputs)
+        else:
+            outputs, hidden = self.recurrence(inputs, hidden)
         return self.narrow(torch.cat([self.dropout(outputs), label], 2)), hidden
 
     def begin(self, labels: Tensor) -> GRUState:
