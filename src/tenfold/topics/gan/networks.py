@@ -18,12 +18,24 @@ from tenfold.errors import UserError
 SLOPE = 0.2  # of the leaky ReLU below zero
 
 
-class PointGenerator(nn.Sequential):
-    """Noise `[batch, latent_size]` to points `[batch, in_features]`, by an MLP."""
+class PointGenerator(nn.Module):
+    r"""Noise `[batch, latent_size]` to points `[batch, in_features]`: :math:`W z + f(\text{waves}(z))`, f an MLP.
 
-    def __init__(self, in_features: int, latent_size: int = 2, hidden: Sequence[int] = (128, 128, 128)) -> None:
-        super().__init__(*_mlp([latent_size, *hidden], in_features))
-        self.latent_size, self.num_classes = latent_size, 0
+    W begins orthogonal, so that the points begin as wide as the data and the game has modes to fill, not to find; the
+    waves, as the discriminator's, let f cut the noise into many pieces, which an MLP alone is slow to learn.
+    """
+
+    def __init__(
+        self, in_features: int, latent_size: int = 2, hidden: Sequence[int] = (128, 128, 128), octaves: int = 3
+    ) -> None:
+        super().__init__()
+        self.latent_size, self.num_classes, self.octaves = latent_size, 0, octaves
+        self.skip = nn.Linear(latent_size, in_features, bias=False)
+        nn.init.orthogonal_(self.skip.weight)
+        self.layers = nn.Sequential(*_mlp([latent_size * (1 + 2 * octaves), *hidden], in_features))
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return self.skip(noise) + self.layers(_with_waves(noise, self.octaves))
 
 
 class PointDiscriminator(nn.Module):
@@ -39,9 +51,14 @@ class PointDiscriminator(nn.Module):
         self.layers = nn.Sequential(*_mlp([in_features * (1 + 2 * octaves), *hidden], 1))
 
     def forward(self, points: Tensor) -> Tensor:
-        angles = [2**k * torch.pi * points for k in range(self.octaves)]
-        waves = [wave for angle in angles for wave in (angle.sin(), angle.cos())]
-        return self.layers(torch.cat([points, *waves], dim=1)).squeeze(1)
+        return self.layers(_with_waves(points, self.octaves)).squeeze(1)
+
+
+def _with_waves(values: Tensor, octaves: int) -> Tensor:
+    """`[batch, features]` to `[batch, features * (1 + 2 * octaves)]`."""
+    angles = [2**k * torch.pi * values for k in range(octaves)]
+    waves = [wave for angle in angles for wave in (angle.sin(), angle.cos())]
+    return torch.cat([values, *waves], dim=1)
 
 
 def _mlp(widths: Sequence[int], out_features: int) -> list[nn.Module]:
