@@ -17,10 +17,10 @@ QUICK = ["threads=1", "trainer.accelerator=cpu", "test=false", "model.judge=null
 QUICK += ["callbacks=[default]", "callbacks.progress=null", "callbacks.pictures=null", "logger=none"]
 IMAGES = ["data=images/digits", "data.augment=null", "model.network.width=16", "model.network.condition_dim=64"]
 SMALL = {
-    "mnist5k_cvae": [*IMAGES, "trainer.max_epochs=8", "optimizer.lr=0.005", "model.network.latent_size=8"],
-    "mnist5k_flow": [*IMAGES, "trainer.max_epochs=10", "optimizer.lr=0.005", "model.network.depth=1"],
+    "mnist5k_cvae": [*IMAGES, "trainer.max_epochs=5", "optimizer.lr=0.005", "model.network.latent_size=8"],
+    "mnist5k_flow": [*IMAGES, "trainer.max_epochs=10", "optimizer.lr=0.005", "model.network.depth=1", "model.steps=4"],
     "reviews_gru": ["trainer.max_epochs=3", "model.network.embedding_dim=16", "model.network.hidden_size=16"],
-    "reviews_transformer": ["trainer.max_epochs=3", "model.network.dim=16", "model.network.num_layers=1"],
+    "reviews_transformer": ["trainer.max_epochs=4", "model.network.dim=32", "model.network.num_layers=1"],
 }
 
 
