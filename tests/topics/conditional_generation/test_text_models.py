@@ -4,7 +4,6 @@ import torch
 
 from tenfold.topics.conditional_generation.copies import longest_shared_runs
 from tenfold.topics.conditional_generation.pictures import copies
-from tenfold.topics.conditional_generation.recurrence import looped
 from tenfold.topics.conditional_generation.text_networks import ConditionalGRU, ConditionalTransformer
 from tenfold.topics.conditional_generation.text_sampling import END, Choice, drawn, generate, nucleus
 from tenfold.topics.conditional_generation.writing import joined, table
@@ -103,14 +102,6 @@ def test_tokens_are_drawn_by_their_tempered_probabilities():
     found = tokens.bincount(minlength=5).double() / size
     torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
     assert float(found[1]) == 0
-
-
-def test_the_loop_that_is_exported_is_torchs_gru():
-    torch.manual_seed(0)
-    gru = torch.nn.GRU(5, 7, num_layers=2, batch_first=True).double()
-    inputs = torch.randn(3, 6, 5, dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(looped(gru, inputs), gru(inputs)[0], rtol=0, atol=1e-12)
 
 
 def _brute_force(text, training):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,9 @@ class PictureFiles:
         return len(self.paths)
 
     def fetch(self, indices: Tensor) -> Labelled:
-        images = [decode(self.paths[index], self.channels, self.size) for index in indices.tolist()]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large or oddly tagged pictures are no news
+            images = [decode(self.paths[index], self.channels, self.size) for index in indices.tolist()]
         empty = torch.empty(0, self.channels, *self.size, dtype=torch.uint8)
         return Labelled(torch.stack(images) if images else empty, self.labels[indices])
 

@@ -62,8 +62,7 @@ def decode(path: Path, channels: int, size: Sequence[int]) -> Tensor:
     """
     height, width = size
     try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("ignore")  # large or oddly tagged pictures are no news
+        with Image.open(path) as opened:
             opened.draft(None, (2 * max(size), 2 * max(size)))  # a JPEG decodes faster at a half, a quarter, ...
             image = _to_mode(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -75,7 +74,9 @@ def decode(path: Path, channels: int, size: Sequence[int]) -> Tensor:
 def decode_all(paths: Sequence[Path], channels: int, size: Sequence[int]) -> Tensor:
     """Pictures as uint8 `[pictures, channels, height, width]`, decoded on every core."""
     images = torch.empty(len(paths), channels, *size, dtype=torch.uint8)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+    # The filter of warnings is the whole process's: set here, not by each thread, which would leave it as it likes.
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+        warnings.simplefilter("ignore")  # large or oddly tagged pictures are no news
         for i, image in enumerate(pool.map(lambda path: decode(path, channels, size), paths)):
             images[i] = image
     return images

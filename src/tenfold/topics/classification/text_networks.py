@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.errors import UserError
+from tenfold.nn.recurrence import looped
 
 
 class BagOfEmbeddings(nn.Module):
@@ -133,7 +134,9 @@ class TextRNN(nn.Module):
         inside = tokens != self.padding_idx
         embedded = self.embedding_dropout(self.embedding(tokens))
         order = _reversal(inside).unsqueeze(2).expand_as(embedded)
-        states = torch.cat([self.forwards(embedded)[0], self.backwards(embedded.gather(1, order))[0]], dim=2)
+        pair = (self.forwards, embedded), (self.backwards, embedded.gather(1, order))
+        exporting = torch.compiler.is_exporting()
+        states = torch.cat([looped(cell, x) if exporting else cell(x)[0] for cell, x in pair], dim=2)
         # States are above -1; a text of padding only has the state of no text rather than a maximum over nothing.
         return self.head(states.masked_fill(~inside.unsqueeze(2), -1.0).amax(1))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.errors import UserError
-from tenfold.topics.conditional_generation.recurrence import looped
+from tenfold.nn.recurrence import looped
 from tenfold.topics.transformer.attention import State, causal_mask, rotary
 from tenfold.topics.transformer.networks import Layer
 

@@ -1,0 +1,1 @@
+"""Blocks that two topics or more use."""
