@@ -139,13 +139,14 @@ def test_an_epoch_schedule_counts_epochs(validation):
 
 
 def test_losses_may_differ_from_part_to_part():
-    """`update` takes a part's own losses and weights: here a loss that the other part does not have."""
+    """`objective` gives a part's own losses and weights: here a loss that the other part does not have."""
 
     class Pair(Gan):
         def training_step(self, batch, batch_idx):
-            self.means = self.update(
-                "generator",
-                batch,
+            self.means = self.update("generator", batch)
+
+        def objective(self, part):
+            return (
                 lambda b: {"own": F.mse_loss(self.generator(b.inputs)[..., 0], b.targets, reduction="sum")},
                 lambda b: {"own": b.targets.numel()},
             )

@@ -81,9 +81,12 @@ class Gan(TenfoldModule):
         self.config = {"optimizer": sgd(), **config}
 
     def training_step(self, batch: Sequences, batch_idx: int) -> None:
-        self.update("discriminator", batch, self.discriminator_losses, self.weights)
+        self.update("discriminator", batch)
         if (batch_idx + 1) % self.batches_each == 0:
-            self.update("generator", batch, self.losses)
+            self.update("generator", batch)
+
+    def objective(self, part: str) -> tuple[Any, Any]:
+        return (self.losses if part == "generator" else self.discriminator_losses), self.weights
 
     def discriminator_losses(self, batch: Sequences) -> dict[str, Tensor]:
         real = self.discriminator(batch.targets[..., None])

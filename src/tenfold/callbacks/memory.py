@@ -53,13 +53,11 @@ class MemoryReport(L.Callback):
         self.rows, self._missing = [], set(module.optimized)
         update = module.update
 
-        def measured(name: str, batch: Any, losses: Any = None, weights: Any = None, **more: Any) -> Any:
+        def measured(name: str, batch: Any, *more: Any, **named: Any) -> Any:
             if name in self._missing:
                 self._missing.remove(name)
-                known_losses, known_weights = module.objective(name)
-                drawn = module.drawn(batch, 0)
-                self.rows += _measure(module, name, drawn, losses or known_losses, weights or known_weights)
-            return update(name, batch, losses, weights, **more)
+                self.rows += _measure(module, name, module.drawn(batch, 0), *module.objective(name))
+            return update(name, batch, *more, **named)
 
         module.update = measured
 

@@ -112,11 +112,13 @@ class TenfoldModule(L.LightningModule):
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """The topic's own verb: answers, each a line of JSON, or text that is printed as it is."""
         for names, inputs in self.spec.read(request.needed_sources(), request.batch_size):
-            for name, answer in zip(names, self.predict_inputs(inputs.to(self.device)), strict=True):
+            arguments = (inputs,) if hasattr(inputs, "to") else inputs
+            answers = self.predict_inputs(*(argument.to(self.device) for argument in arguments))
+            for name, answer in zip(names, answers, strict=True):
                 yield {"input": name, **answer}
 
-    def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
-        """One JSON-able answer for each sample of a batch that `spec.read` made."""
+    def predict_inputs(self, *inputs: Any) -> Sequence[dict[str, Any]]:
+        """One JSON-able answer for each sample of what `spec.read` made: one argument, or a tuple of several."""
         raise NotImplementedError
 
     def welcome(self, name: str, companion: TenfoldModule) -> None:
@@ -159,27 +161,18 @@ class TenfoldModule(L.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.journal.batch_done(num_samples(batch))
 
-    def update(
-        self,
-        name: str,
-        batch: Any,
-        losses: Callable[[Any], Sums] | None = None,
-        weights: Callable[[Any], Weights] | None = None,
-        accumulation: Accumulation | None = None,
-    ) -> Sums:
+    def update(self, name: str, batch: Any, accumulation: Accumulation | None = None) -> Sums:
         """One optimizer step of the part `name` on the whole of `batch`, computed in micro-batches; each term's mean.
 
-        Gradients flow into this part only. `losses` and `weights` default to the part's `objective`.
+        What is minimised is the part's `objective`; gradients flow into this part only.
         """
         index = self.optimized.index(name)
         optimizer = self._lightning_optimizer(index)
-        known_losses, known_weights = self.objective(name)
+        losses, weights = self.objective(name)
         batch = self._drawn_to_train(batch)
         with self._only(name):
             optimizer.zero_grad()
-            means = (accumulation or self.accumulation).backward(
-                batch, losses or known_losses, weights or known_weights, zero_grad=optimizer.zero_grad
-            )
+            means = (accumulation or self.accumulation).backward(batch, losses, weights, zero_grad=optimizer.zero_grad)
         self.journal.record(means)
         with full_precision(self.device):
             optimizer.step()

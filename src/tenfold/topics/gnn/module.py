@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,7 +14,6 @@ from tenfold.data.graphs.spec import GraphSpec
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage, TenfoldModule
-from tenfold.engine.request import Request
 from tenfold.topics.classification.module import Classifier
 
 if TYPE_CHECKING:
@@ -50,16 +49,9 @@ class NodeClassifier(Classifier):
             )
         return drawn
 
-    def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
-        """The class of every node of the graph that a table of nodes and a table of edges make."""
-        for names, inputs in self.spec.read(request.needed_sources(), request.batch_size):
-            answers = self.predict_inputs(*(value.to(self.device) for value in inputs))
-            for name, answer in zip(names, answers, strict=True):
-                yield {"input": name, **answer}
-
-    def predict_inputs(self, inputs: Tensor, edge_index: Tensor | None = None) -> Sequence[dict[str, Any]]:
-        """Of nodes with features `[nodes, in_features]`, joined by edges `[2, edges]`."""
-        return self.answers(self.network(inputs, edge_index))
+    def predict_inputs(self, *inputs: Tensor) -> Sequence[dict[str, Any]]:
+        """The class of every node of a graph: features `[nodes, in_features]` and edges `[2, edges]`."""
+        return self.answers(self.network(*inputs))
 
 
 class GraphRegressor(TenfoldModule):
@@ -115,13 +107,7 @@ class GraphRegressor(TenfoldModule):
             drawn[f"{stage}/worst"] = pictures.worst_graphs(graphs.features, graphs.adjacency, found, true)
         return drawn
 
-    def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
-        """The number of every graph of the tables of edges."""
-        for names, inputs in self.spec.read(request.needed_sources(), request.batch_size):
-            answers = self.predict_inputs(*(value.to(self.device) for value in inputs))
-            for name, answer in zip(names, answers, strict=True):
-                yield {"input": name, **answer}
-
-    def predict_inputs(self, inputs: Tensor, adjacency: Tensor | None = None) -> Sequence[dict[str, Any]]:
-        numbers = self._numbers(self.network(inputs, adjacency))
+    def predict_inputs(self, *inputs: Tensor) -> Sequence[dict[str, Any]]:
+        """The number of every graph: features `[batch, nodes, in_features]` and adjacency `[batch, nodes, nodes]`."""
+        numbers = self._numbers(self.network(*inputs))
         return [{self.spec.target_name: round(number, 4)} for number in numbers.tolist()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -123,8 +124,8 @@ class NodeNetwork(nn.Module):
     def __init__(
         self,
         layers: Sequence[nn.Module],
-        dropout: float,
-        input_dropout: float,
+        dropout: float = 0.5,
+        input_dropout: float = 0.0,
         activation: Callable[[Tensor], Tensor] = F.relu,
     ) -> None:
         super().__init__()
@@ -144,36 +145,25 @@ class GCN(NodeNetwork):
     """`num_layers` of `GCNLayer`, with `hidden` features between them."""
 
     def __init__(
-        self,
-        in_features: int,
-        num_classes: int,
-        hidden: int = 64,
-        num_layers: int = 2,
-        dropout: float = 0.5,
-        input_dropout: float = 0.0,
+        self, in_features: int, num_classes: int, hidden: int = 64, num_layers: int = 2, **dropouts: Any
     ) -> None:
         widths = _widths(in_features, hidden, num_layers, num_classes)
+        kept = not dropouts.get("input_dropout")  # the features' product along the edges, from step to step
         layers = [
-            GCNLayer(*pair, spreads_first=(index == 0 and not input_dropout) or pair[0] <= pair[1])
+            GCNLayer(*pair, spreads_first=(index == 0 and kept) or pair[0] <= pair[1])
             for index, pair in enumerate(pairwise(widths))
         ]
-        super().__init__(layers, dropout, input_dropout)
+        super().__init__(layers, **dropouts)
 
 
 class GraphSAGE(NodeNetwork):
     """`num_layers` of `SAGELayer`, with `hidden` features between them."""
 
     def __init__(
-        self,
-        in_features: int,
-        num_classes: int,
-        hidden: int = 64,
-        num_layers: int = 2,
-        dropout: float = 0.5,
-        input_dropout: float = 0.0,
+        self, in_features: int, num_classes: int, hidden: int = 64, num_layers: int = 2, **dropouts: Any
     ) -> None:
         layers = [SAGELayer(*pair) for pair in pairwise(_widths(in_features, hidden, num_layers, num_classes))]
-        super().__init__(layers, dropout, input_dropout)
+        super().__init__(layers, **dropouts)
 
 
 class GAT(NodeNetwork):
@@ -186,14 +176,13 @@ class GAT(NodeNetwork):
         hidden: int = 8,
         heads: int = 8,
         num_layers: int = 2,
-        dropout: float = 0.5,
-        input_dropout: float = 0.0,
         attention_dropout: float = 0.5,
+        **dropouts: Any,
     ) -> None:
         widths = _widths(in_features, heads * hidden, num_layers, num_classes)
         inner = [GATLayer(width, hidden, heads, dropout=attention_dropout) for width in widths[:-2]]
         last = GATLayer(widths[-2], num_classes, heads, joined=False, dropout=attention_dropout)
-        super().__init__([*inner, last], dropout, input_dropout, F.elu)
+        super().__init__([*inner, last], activation=F.elu, **dropouts)
 
 
 def _widths(in_features: int, hidden: int, num_layers: int, num_classes: int) -> list[int]:

@@ -21,7 +21,7 @@ class TokenEmbedding(nn.Module):
     `word_dropout`, so that the embedding of the unknown is learnt. The pretrained vectors `v` stay as they are: the
     embedding of the word, which is learnt, says what they lack.
 
-    dims: of the columns in order; the last one holds for the rest.
+    embedding_dims: of the columns in order; the last one holds for the rest.
     speller: cnn or lstm, over the embeddings of a word's letters.
     """
 
@@ -31,14 +31,14 @@ class TokenEmbedding(nn.Module):
         num_characters: int,
         num_vectors: int,
         vector_dim: int,
-        dims: Sequence[int],
+        embedding_dims: Sequence[int],
         speller: Speller,
         character_dim: int,
         character_channels: int,
         word_dropout: float,
     ) -> None:
         super().__init__()
-        dims = [*dims, *[dims[-1]] * len(vocab_sizes)][: len(vocab_sizes)]
+        dims = [*embedding_dims, *[embedding_dims[-1]] * len(vocab_sizes)][: len(vocab_sizes)]
         self.columns = nn.ModuleList(embedding(size, dim) for size, dim in zip(vocab_sizes, dims, strict=True))
         self.word_dropout = word_dropout
         self.vectors = nn.Embedding(num_vectors, vector_dim, padding_idx=PADDING) if num_vectors else None
@@ -65,6 +65,28 @@ class TokenEmbedding(nn.Module):
         if self.spelling is not None:
             parts.append(self.spelling(rest.flatten(0, 1)).unflatten(0, inputs.shape[:2]))
         return torch.cat(parts, dim=-1)
+
+
+class TokenNetwork(nn.Module):
+    """A network over `TokenEmbedding`, whose settings it takes as its own."""
+
+    def __init__(
+        self,
+        vocab_sizes: Sequence[int],
+        num_characters: int = 0,
+        num_vectors: int = 0,
+        vector_dim: int = 0,
+        embedding_dims: Sequence[int] = (100, 16),
+        speller: Speller = "cnn",
+        character_dim: int = 24,
+        character_channels: int = 48,
+        word_dropout: float = 0.05,
+    ) -> None:
+        super().__init__()
+        spelling = (speller, character_dim, character_channels)
+        self.embedding = TokenEmbedding(
+            vocab_sizes, num_characters, num_vectors, vector_dim, embedding_dims, *spelling, word_dropout
+        )
 
 
 class CharacterCNN(nn.Module):

@@ -7,12 +7,13 @@ Each network holds its decoder as `decoder`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tenfold.topics.sequence_labeling.decoders import DecoderName, build_decoder
-from tenfold.topics.sequence_labeling.embedding import PADDING, Speller, TokenEmbedding, reversal
+from tenfold.topics.sequence_labeling.embedding import PADDING, TokenNetwork, reversal
 
 
 class WindowFeatures(nn.Module):
@@ -59,14 +60,13 @@ class LinearTagger(nn.Module):
         return self.bias + self.features(inputs)
 
 
-class RecurrentTagger(nn.Module):
+class RecurrentTagger(TokenNetwork):
     r"""A bidirectional LSTM over token embeddings, a linear map to emissions (Lample et al., arXiv:1603.01360).
 
     :math:`e_t = W [\overrightarrow{h}_t; \overleftarrow{h}_t] + b`, and on top of it, with a `window`, what
     `WindowFeatures` say. The backward LSTM reads each sequence reversed within its own length: no packing, so it
     exports. With more layers, each reads both directions of the layer below.
 
-    embedding_dims: of the columns in order; the last one holds for the rest.
     window: tokens on either side whose strings have weights of their own; null for no such features.
     """
 
@@ -75,32 +75,14 @@ class RecurrentTagger(nn.Module):
         vocab_sizes: Sequence[int],
         tags: Sequence[str],
         scheme: str | None,
-        num_characters: int = 0,
-        num_vectors: int = 0,
-        vector_dim: int = 0,
         decoder: DecoderName = "crf",
-        embedding_dims: Sequence[int] = (100, 16),
-        speller: Speller = "cnn",
-        character_dim: int = 24,
-        character_channels: int = 48,
         hidden_size: int = 128,
         num_layers: int = 1,
         window: int | None = None,
-        word_dropout: float = 0.05,
         dropout: float = 0.5,
+        **tokens: Any,
     ) -> None:
-        super().__init__()
-        self.embedding = TokenEmbedding(
-            vocab_sizes,
-            num_characters,
-            num_vectors,
-            vector_dim,
-            embedding_dims,
-            speller,
-            character_dim,
-            character_channels,
-            word_dropout,
-        )
+        super().__init__(vocab_sizes, **tokens)
         widths = [self.embedding.out_features, *[2 * hidden_size] * (num_layers - 1)]
         self.forwards = nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in widths)
         self.backwards = nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in widths)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tenfold.errors import UserError
 from tenfold.topics.sequence_labeling.decoders import DecoderName, build_decoder
-from tenfold.topics.sequence_labeling.embedding import PADDING, Speller, TokenEmbedding
+from tenfold.topics.sequence_labeling.embedding import PADDING, TokenNetwork
 
 
-class TransformerTagger(nn.Module):
+class TransformerTagger(TokenNetwork):
     r"""A Transformer encoder over token embeddings, a linear map to emissions (Vaswani et al., arXiv:1706.03762).
 
     :math:`h \leftarrow h + \mathrm{Attn}(\mathrm{LN}(h))`, :math:`h \leftarrow h + \mathrm{MLP}(\mathrm{LN}(h))`. A
     bias that is learnt for each head and distance, alike beyond `max_distance`, says where tokens stand (T5,
     arXiv:1910.10683): taggers live by their neighbours. A sequence longer than `span` is read in parts of that length,
     so that time and memory grow with its length and not with its square.
-
-    embedding_dims: of the columns in order; the last one holds for the rest.
     """
 
     def __init__(
@@ -28,37 +27,19 @@ class TransformerTagger(nn.Module):
         vocab_sizes: Sequence[int],
         tags: Sequence[str],
         scheme: str | None,
-        num_characters: int = 0,
-        num_vectors: int = 0,
-        vector_dim: int = 0,
         decoder: DecoderName = "crf",
-        embedding_dims: Sequence[int] = (100, 16),
-        speller: Speller = "cnn",
-        character_dim: int = 24,
-        character_channels: int = 48,
         hidden_size: int = 128,
         num_layers: int = 2,
         num_heads: int = 4,
         max_distance: int = 16,
         span: int = 512,
-        word_dropout: float = 0.05,
         dropout: float = 0.2,
+        **tokens: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(vocab_sizes, **tokens)
         if hidden_size % num_heads:
             raise UserError(f"model.network.num_heads: found {num_heads}, expected a divisor of {hidden_size}")
         self.span = span
-        self.embedding = TokenEmbedding(
-            vocab_sizes,
-            num_characters,
-            num_vectors,
-            vector_dim,
-            embedding_dims,
-            speller,
-            character_dim,
-            character_channels,
-            word_dropout,
-        )
         self.enter = nn.Linear(self.embedding.out_features, hidden_size)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(hidden_size, num_heads, max_distance, dropout) for _ in range(num_layers))

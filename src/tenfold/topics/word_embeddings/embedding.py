@@ -118,8 +118,7 @@ class EmbeddingModule(TenfoldModule):
                 logger.experiment.add_embedding(matrix, rows, metadata_header=["word", "count"], tag="vectors")
 
     def predict_inputs(self, inputs: Any) -> Sequence[Mapping[str, Any]]:  # type: ignore[override]
-        """One word: its neighbours; two: their similarity; three: the analogy; more: which does not fit and the vector
-        of all."""
+        """One word: its neighbours; two: their similarity; three: the analogy."""
         vectors = self.vectors()
         if isinstance(inputs, Queries):
             return [answer(vectors, words) for words in inputs.lines]
