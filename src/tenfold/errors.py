@@ -1,5 +1,6 @@
 """What a person gets to read when the input is wrong."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -19,3 +20,11 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     by_folded = {choice.casefold(): choice for choice in choices}
     matches = get_close_matches(name.casefold(), by_folded, n=1)
     return f"; did you mean '{by_folded[matches[0]]}'?" if matches else ""
+
+
+def check_number(key: str, value: float, low: float, high: float = math.inf) -> float:
+    """A number within bounds. Raises `UserError` naming the key."""
+    if not low <= value <= high or math.isinf(value):
+        bounds = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+        raise UserError(f"{key}: found {value:g}, expected {bounds}")
+    return float(value)

@@ -14,7 +14,7 @@ from tenfold.data.base import DataModule, Split
 from tenfold.data.graphs.graph import Graph
 from tenfold.data.graphs.spec import NodeSpec
 from tenfold.data.labels import check_classes
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 
 
 class NodeBatch:
@@ -109,6 +109,7 @@ def labelled_split(
     labels: Tensor, train_per_class: int, val_per_class: int, seed: int, what: str = "data.train_per_class"
 ) -> dict[str, Tensor]:
     """So many nodes of each class to train and to choose on, drawn by `seed`; all other labelled nodes to test on."""
+    check_number("data.val_per_class", val_per_class, 0)
     generator = torch.Generator().manual_seed(seed)
     parts: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
     for label in labels[labels >= 0].unique():

@@ -12,11 +12,11 @@ from tenfold.data.images.spec import ImageSpec
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.draws import Draws
 from tenfold.engine.module import Stage
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 from tenfold.judge import grid_figure
 from tenfold.topics.conditional_generation.flow_sampling import Solver, guided, integrate
 from tenfold.topics.conditional_generation.images import SCORES, ImageGenerator
-from tenfold.topics.conditional_generation.options import FlowOptions, asked_labels, check_number
+from tenfold.topics.conditional_generation.options import FlowOptions, asked_labels
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture

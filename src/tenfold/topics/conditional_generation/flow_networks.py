@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tenfold.errors import check_number
 from tenfold.topics.conditional_generation.blocks import SteeredBlock, TimeEmbedding, check_sides, group_norm
 
 
@@ -31,6 +32,7 @@ class VelocityUNet(nn.Module):
     ) -> None:
         super().__init__()
         check_sides(image_size, 4)
+        check_number("model.network.depth", depth, 1)
         self.time = TimeEmbedding(condition_dim)
         self.label = nn.Embedding(num_classes + 1, condition_dim)
         self.stem = nn.Conv2d(4 * in_channels, width, 3, padding=1)

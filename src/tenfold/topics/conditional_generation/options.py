@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,11 +62,3 @@ def check_seed(seed: int) -> int:
     if not 0 <= seed < 2**63:
         raise UserError(f"seed: found {seed}, expected a whole number from 0")
     return seed
-
-
-def check_number(key: str, value: float, low: float, high: float = math.inf) -> float:
-    """A number within bounds. Raises `UserError` naming the key."""
-    if not low <= value <= high or math.isinf(value):
-        bounds = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
-        raise UserError(f"{key}: found {value:g}, expected {bounds}")
-    return float(value)

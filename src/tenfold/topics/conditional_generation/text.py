@@ -19,10 +19,10 @@ from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.draws import Draws
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.request import Request
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 from tenfold.topics.classification.metrics import bootstrap_interval
 from tenfold.topics.conditional_generation.copies import longest_shared_runs
-from tenfold.topics.conditional_generation.options import TextOptions, asked_labels, check_number, check_seed
+from tenfold.topics.conditional_generation.options import TextOptions, asked_labels, check_seed
 from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.text_sampling import END, Choice, generate
 from tenfold.topics.conditional_generation.writing import joined, table

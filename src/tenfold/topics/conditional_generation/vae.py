@@ -13,7 +13,7 @@ from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.draws import Draws
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 from tenfold.judge import grid_figure
 from tenfold.topics.conditional_generation.bounds import (
     LikelihoodName,
@@ -24,7 +24,7 @@ from tenfold.topics.conditional_generation.bounds import (
     normal_log_density,
 )
 from tenfold.topics.conditional_generation.images import SCORES, ImageGenerator
-from tenfold.topics.conditional_generation.options import VAEOptions, check_number
+from tenfold.topics.conditional_generation.options import VAEOptions
 from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.vae_networks import VAE, Decoder
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tenfold.errors import check_number
 from tenfold.topics.conditional_generation.blocks import SteeredBlock, check_sides, group_norm
 
 
@@ -94,6 +95,7 @@ class VAE(nn.Module):
         condition_dim: int = 128,
     ) -> None:
         super().__init__()
+        check_number("model.network.latent_size", latent_size, 1)
         check_sides(image_size, 4)
         self.latent_size = latent_size
         self.register_parameter("log_variance", None)

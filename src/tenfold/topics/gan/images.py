@@ -87,7 +87,7 @@ class ImageGAN(GAN):
         judge = self.judge()
         if stage not in self.gathered:
             self.gathered[stage] = Gathered(), Gathered()
-            samples = self.make_share()
+            samples = self.make_share(stage)
             self.gathered[stage][1].add(samples.float(), *judge.look(samples))
         pixels = self.real(batch.inputs)
         self.gathered[stage][0].add(pixels.float(), judge.look(pixels).features)

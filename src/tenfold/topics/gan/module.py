@@ -16,7 +16,7 @@ from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.draws import Draws
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.precision import full_precision
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 from tenfold.topics.gan import objectives
 
 PENALTIES = ("r1", "r2", "gradient_penalty")
@@ -88,8 +88,10 @@ class GAN(TenfoldModule):
     ) -> None:
         super().__init__(spec)
         for name, value, least in (("critic_steps", critic_steps, 1), ("eval_samples", eval_samples, 2)):
-            if value < least:
-                raise UserError(f"model.{name}: found {value}, expected at least {least}")
+            check_number(f"model.{name}", value, least)
+        own = {"r1": r1, "r2": r2, "gradient_penalty": gradient_penalty, "translate": translate}
+        for name, weight in own.items():
+            check_number(f"model.{name}", weight, 0)
         if not 0 < penalised <= 1:
             raise UserError(f"model.penalised: found {penalised}, expected above 0 and at most 1")
         self.generator, self.discriminator = generator, discriminator
@@ -190,10 +192,10 @@ class GAN(TenfoldModule):
         parts = zip(noise.split(batch_size), labels.split(batch_size), strict=True)
         return torch.cat([self.generate(z.to(self.device, self.dtype), y.to(self.device)) for z, y in parts])
 
-    def make_share(self) -> Tensor:
+    def make_share(self, stage: Stage) -> Tensor:
         """This rank's share of the samples that are evaluated, of the weights that are in place: EMA's, where it is
         on. They are made while the pass runs, for Lightning takes the average out before it ends."""
-        return self.make(self.eval_samples, seed=0)[self.rank :: self.world_size]
+        return self.make(self.eval_samples, seed=("val", "test").index(stage))[self.rank :: self.world_size]
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         noise = torch.randn(2, self.latent_size, generator=torch.Generator().manual_seed(0))

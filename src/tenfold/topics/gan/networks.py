@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 
 SLOPE = 0.2  # of the leaky ReLU below zero
 
@@ -29,6 +29,7 @@ class PointGenerator(nn.Module):
         self, in_features: int, latent_size: int = 2, hidden: Sequence[int] = (128, 128, 128), octaves: int = 3
     ) -> None:
         super().__init__()
+        check_number("model.generator.latent_size", latent_size, 1)
         self.latent_size, self.num_classes, self.octaves = latent_size, 0, octaves
         self.skip = nn.Linear(latent_size, in_features, bias=False)
         nn.init.orthogonal_(self.skip.weight)
@@ -64,6 +65,7 @@ def _with_waves(values: Tensor, octaves: int) -> Tensor:
 def _mlp(widths: Sequence[int], out_features: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for pair in pairwise(widths):
+        check_number("model: a width in hidden", pair[1], 1)
         layers += [nn.Linear(*pair), nn.LeakyReLU(SLOPE)]
     return [*layers, nn.Linear(widths[-1], out_features)]
 
@@ -87,6 +89,7 @@ class ImageGenerator(nn.Module):
         channels: Sequence[int] = (128, 64),
     ) -> None:
         super().__init__()
+        check_number("model.generator.latent_size", latent_size, 1)
         self.latent_size, self.num_classes = latent_size, num_classes if conditional else 0
         scale = 2 ** len(channels)
         if any(side % scale for side in image_size):

@@ -38,7 +38,7 @@ class PointGAN(GAN):
     def evaluate(self, batch: Drawn, stage: Stage) -> Sums:
         if stage not in self.gathered:
             self.gathered[stage] = Gathered()
-            self.gathered[stage].add(self.make_share().float() * self.spec.scale)
+            self.gathered[stage].add(self.make_share(stage).float() * self.spec.scale)
         return super().evaluate(batch, stage)
 
     def measure(self, stage: Stage) -> dict[str, float]:

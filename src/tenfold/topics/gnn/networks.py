@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tenfold.data.graphs.graph import Topology, Weighting, edge_weights
 from tenfold.data.graphs.sparse import SparseFeatures
-from tenfold.errors import UserError
+from tenfold.errors import UserError, check_number
 
 Features = Tensor | SparseFeatures
 Edges = Tensor | Topology
@@ -129,6 +129,8 @@ class NodeNetwork(nn.Module):
         activation: Callable[[Tensor], Tensor] = F.relu,
     ) -> None:
         super().__init__()
+        for name, share in (("dropout", dropout), ("input_dropout", input_dropout)):
+            check_number(f"model.network.{name}", share, 0, 1)
         self.layers = nn.ModuleList(layers)
         self.dropout, self.input_dropout, self.activation = dropout, input_dropout, activation
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tenfold.errors import check_number
 from tenfold.topics.sequence_labeling.decoders import DecoderName, build_decoder
 from tenfold.topics.sequence_labeling.embedding import PADDING, TokenNetwork, reversal
 
@@ -25,6 +26,7 @@ class WindowFeatures(nn.Module):
 
     def __init__(self, vocab_sizes: Sequence[int], num_tags: int, window: int, dropout: float) -> None:
         super().__init__()
+        check_number("model.network.window", window, 0)
         self.window, self.num_tags = window, num_tags
         tables = [nn.Embedding(size, (2 * window + 1) * num_tags, padding_idx=PADDING) for size in vocab_sizes]
         for table in tables:

@@ -7,6 +7,8 @@ x_{max})^{3/4})
 import torch
 from torch import Tensor, nn
 
+from tenfold.errors import check_number
+
 
 class GloVe(nn.Module):
     """Word and context tables [words, channels + 1], the bias in the last column; the vectors are the sum of the
@@ -14,6 +16,8 @@ class GloVe(nn.Module):
 
     def __init__(self, num_words: int, channels: int = 100, x_max: float = 100.0, power: float = 0.75) -> None:
         super().__init__()
+        for name, value, least in (("channels", channels, 1), ("x_max", x_max, 1), ("power", power, 0)):
+            check_number(f"model.network.{name}", value, least)
         self.x_max, self.power = x_max, power
         shape = (num_words, channels + 1)
         self.words = nn.Parameter((torch.rand(shape) - 0.5) / channels)
