@@ -26,5 +26,5 @@ def check_number(key: str, value: float, low: float, high: float = math.inf) -> 
     """A number within bounds. Raises `UserError` naming the key."""
     if not low <= value <= high or math.isinf(value):
         bounds = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
-        raise UserError(f"{key}: found {value:g}, expected {bounds}")
+        raise UserError(f"{key}: found {value}, expected {bounds}")
     return float(value)

@@ -21,6 +21,7 @@ class Options:
 class Generator(Regressor):
     options_class = Options
     answer_file = "samples.png"
+    takes_input = False
 
 
 def asked(module, folder: Path, **values):
@@ -48,6 +49,8 @@ def test_sources_are_a_list_of_names(tmp_path):
     [
         (Generator, {"guidance": 2.0}, "guidance: toy/generator has no such option; it takes n, condition"),
         (Generator, {"n": "many"}, "n: found 'many', expected int"),
+        (Generator, {"n": 0}, "n: found 0, expected at least 1"),
+        (Generator, {"input": "a.png"}, "input: found 'a.png', but toy/generator makes its answers itself"),
         (Generator, {"output": "/no/such/folder/grid.png"}, "output: there is no folder /no/such/folder"),
         (Generator, {"batch_size": 0}, "batch_size: found 0, expected at least 1"),
         (Regressor, {"n": 3}, "n: toy/generator has no such option; it takes none"),

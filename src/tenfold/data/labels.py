@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from tenfold.errors import UserError
+from tenfold.errors import UserError, nearest
 
 IMBALANCE = 10  # largest to smallest class above which a person is warned
 
@@ -71,3 +71,15 @@ def majority_baseline(train_labels: Tensor, labels: Tensor) -> dict[str, float]:
     accuracy = (labels == majority).double().mean().item()
     classes = len(torch.cat([labels, majority.view(1)]).unique())
     return {"accuracy": accuracy, "f1_macro": 2 * accuracy / (1 + accuracy) / classes}
+
+
+def asked_labels(n: int, condition: str | int | None, class_names: Sequence[str]) -> Tensor:
+    """The class of each of n samples that `tenfold predict` is asked for, `[n]`; None: all classes in turn. Raises
+    `UserError` for a class that is not there."""
+    if condition is None:
+        return torch.arange(n) % len(class_names)
+    name = str(condition)  # Hydra reads 7 as a number
+    if name not in class_names:
+        known = ", ".join(class_names) if len(class_names) <= 12 else f"one of {len(class_names)} classes"
+        raise UserError(f"condition: found {name!r}, expected {known}{nearest(name, class_names)}")
+    return torch.full((n,), list(class_names).index(name))

@@ -59,6 +59,8 @@ class TenfoldModule(L.LightningModule):
     exported: ClassVar[str] = "network"
     #: Constructor arguments that hold the address of another run (a teacher, a judge), or None.
     companions: ClassVar[tuple[str, ...]] = ()
+    #: Whether `tenfold predict` reads an input; a generator of samples does not.
+    takes_input: ClassVar[bool] = True
     #: What `tenfold predict` can be told beside its input: a frozen dataclass, each field with its default.
     options_class: ClassVar[type] = NoOptions
     #: The file that `predict` itself writes (a grid of pictures, ...), by its name in the run folder; None for none.

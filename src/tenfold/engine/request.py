@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenfold.config.fits import expected, fits, hints_of
-from tenfold.errors import UserError, nearest
+from tenfold.errors import UserError, check_number, nearest
 
 if TYPE_CHECKING:
     from tenfold.engine.module import TenfoldModule
@@ -40,6 +40,9 @@ class Request:
         return self.sources
 
 
+#: The least value of options that mean the same wherever they are taken.
+LEAST = {"n": 1, "length": 1, "beam": 1, "seed": 0, "temperature": 0, "guidance": 0}
+
 #: The keys of `conf/predict.yaml` that every topic takes; the others are options of some topics.
 COMMON_KEYS = frozenset({"run", "checkpoint", "input", "output", "batch_size", "outputs", "accelerator"})
 
@@ -47,12 +50,16 @@ COMMON_KEYS = frozenset({"run", "checkpoint", "input", "output", "batch_size", "
 def request_of(values: Mapping[str, Any], module: TenfoldModule, folder: Path) -> Request:
     """The request that the values of `conf/predict.yaml` make to `module`, of the run in `folder`.
 
-    Raises `UserError` where an option is given that the module does not take, or one of another type.
+    Raises `UserError` where an option or an input is given that the module does not take, or one of another type or
+    below what it can be.
     """
     if not isinstance(values["batch_size"], int) or values["batch_size"] < 1:
         raise UserError(f"batch_size: found {values['batch_size']!r}, expected at least 1")
     source = values["input"]
     sources = [] if source is None else [str(s) for s in source] if isinstance(source, list) else [str(source)]
+    if sources and not module.takes_input:
+        recipe = module.config["recipe"]
+        raise UserError(f"input: found {sources[0]!r}, but {recipe} makes its answers itself; expected none")
     output = Path(values["output"] or folder / module.answer_file) if module.answer_file else None
     if output is not None and not output.parent.is_dir():
         raise UserError(f"output: there is no folder {output.parent}")
@@ -69,4 +76,6 @@ def _options(values: Mapping[str, Any], module: TenfoldModule) -> Any:
             raise UserError(f"{key}: {module.config['recipe']} has no such option; {taken}")
         if not fits(value, hints[key]):
             raise UserError(f"{key}: {expected(value, hints[key])}")
+        if key in LEAST:
+            check_number(key, value, LEAST[key])
     return module.options_class(**given)

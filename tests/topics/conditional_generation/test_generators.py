@@ -7,12 +7,12 @@ import torch
 
 from tenfold.data.base import Labelled
 from tenfold.data.images.spec import ImageSpec
+from tenfold.data.labels import asked_labels
 from tenfold.data.text.spec import TextSpec
-from tenfold.engine.request import Request
+from tenfold.engine.request import Request, request_of
 from tenfold.errors import UserError
 from tenfold.topics.conditional_generation.flow import FlowMatching
 from tenfold.topics.conditional_generation.flow_networks import VelocityUNet
-from tenfold.topics.conditional_generation.options import asked_labels
 from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.text import ConditionalText
 from tenfold.topics.conditional_generation.text_networks import ConditionalGRU
@@ -142,6 +142,12 @@ def test_predict_writes_a_grid_and_says_so(make, tmp_path):
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
+def _asked(module, folder, **values):
+    """As `tenfold predict` asks it."""
+    module.config["recipe"] = "conditional_generation/test"
+    return request_of({"input": None, "output": None, "batch_size": 8} | values, module, folder)
+
+
 def test_predicted_texts_name_their_class():
     answers = list(_text().predict(Request(options=_text().options_class(n=3, condition="positive", length=4, seed=2))))
     assert [answer["condition"] for answer in answers] == ["positive"] * 3
@@ -157,8 +163,8 @@ def test_predicted_texts_name_their_class():
         ({"n": 0}, "n: found 0, expected at least 1"),
         ({"condition": "hem"}, "condition: found 'hem', expected cat, dog, hen; did you mean 'hen'?"),
         ({"condition": 7}, "condition: found '7', expected cat, dog, hen"),
-        ({"seed": -1}, "seed: found -1, expected a whole number from 0"),
-        ({"guidance": -2.0}, "guidance: found -2, expected at least 0"),
+        ({"seed": -1}, "seed: found -1, expected at least 0"),
+        ({"guidance": -2.0}, "guidance: found -2.0, expected at least 0"),
         ({"guidance": math.nan}, "guidance: found nan, expected at least 0"),
         ({"guidance": math.inf}, "guidance: found inf, expected at least 0"),
     ],
@@ -166,19 +172,19 @@ def test_predicted_texts_name_their_class():
 def test_what_cannot_be_asked_for_is_refused_in_a_line_and_nothing_is_written(options, says, tmp_path):
     module = _flow()
     with pytest.raises(UserError) as refusal:
-        list(module.predict(Request(output=tmp_path / "samples.png", options=module.options_class(**options))))
+        list(module.predict(_asked(module, tmp_path, **options)))
     assert str(refusal.value) == says
     assert not list(tmp_path.iterdir())
 
 
-def test_inputs_lengths_and_temperatures_that_make_no_sense_are_refused():
+def test_inputs_lengths_and_temperatures_that_make_no_sense_are_refused(tmp_path):
     for module in (_vae(), _text()):
-        with pytest.raises(UserError, match="input: 'a.png' was named"):
-            list(module.predict(Request(["a.png"], options=module.options_class())))
+        with pytest.raises(UserError, match="input: found 'a.png', but .* makes its answers itself"):
+            _asked(module, tmp_path, input="a.png")
     with pytest.raises(UserError, match="length: found 0, expected at least 1"):
-        list(_text().predict(Request(options=_text().options_class(length=0))))
-    with pytest.raises(UserError, match="temperature: found -1, expected at least 0"):
-        list(_vae().predict(Request(options=_vae().options_class(temperature=-1.0))))
+        _asked(_text(), tmp_path, length=0)
+    with pytest.raises(UserError, match="temperature: found -1.0, expected at least 0"):
+        _asked(_vae(), tmp_path, temperature=-1.0)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +195,7 @@ def test_inputs_lengths_and_temperatures_that_make_no_sense_are_refused():
         (_vae, {"importance_samples": 0}, "model.importance_samples: found 0, expected at least 1"),
         (_flow, {"solver": "rk4"}, "model.solver: found 'rk4', expected heun or euler"),
         (_flow, {"drop_condition": 1.5}, "model.drop_condition: found 1.5, expected 0 to 1"),
-        (_text, {"top_p": 2.0}, "model.top_p: found 2, expected 0 to 1"),
+        (_text, {"top_p": 2.0}, "model.top_p: found 2.0, expected 0 to 1"),
         (_text, {"test_samples": 0}, "model.test_samples: found 0, expected at least 1"),
     ],
 )

@@ -137,7 +137,7 @@ def test_predict_writes_a_grid_and_says_what_it_holds(tmp_path):
     with torch.no_grad():
         (answer,) = module.predict(request(module, tmp_path, n=9, condition="dog", seed=1))
     path = tmp_path / "samples.png"
-    assert answer == {"file": str(path), "n": 9, "condition": "dog", "seed": 1}
+    assert answer == {"output": str(path), "n": 9, "condition": "dog", "seed": 1}
     first = path.read_bytes()
     with Image.open(path) as picture:
         assert picture.size == (36, 36)
@@ -153,7 +153,7 @@ def test_predict_writes_a_grid_and_says_what_it_holds(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "values", "message"),
     [
-        (3, {"condition": "dot"}, "condition: found 'dot', expected one of cat, dog, 3; did you mean 'dog'?"),
+        (3, {"condition": "dot"}, "condition: found 'dot', expected cat, dog, 3; did you mean 'dog'?"),
         (3, {"n": 0}, "n: found 0, expected at least 1"),
         (0, {"condition": "dog"}, "condition: gan/test has no such option; it takes n, seed"),
     ],
@@ -169,7 +169,7 @@ def test_bad_requests_are_told_in_a_line_and_leave_no_file(classes, values, mess
 def test_points_are_drawn_into_a_picture(averaged, tmp_path):
     module, _ = averaged
     (answer,) = module.predict(request(module, tmp_path, n=50, seed=2))
-    assert answer == {"file": str(tmp_path / "samples.png"), "n": 50, "seed": 2}
+    assert answer == {"output": str(tmp_path / "samples.png"), "n": 50, "seed": 2}
     with Image.open(tmp_path / "samples.png") as picture:
         assert min(picture.size) > 100
 

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from tenfold.data.base import Labelled
 from tenfold.data.images.spec import ImageSpec
+from tenfold.data.labels import asked_labels
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.draws import Draws
 from tenfold.engine.module import Stage
@@ -16,7 +17,7 @@ from tenfold.errors import UserError, check_number
 from tenfold.judge import grid_figure
 from tenfold.topics.conditional_generation.flow_sampling import Solver, guided, integrate
 from tenfold.topics.conditional_generation.images import SCORES, ImageGenerator
-from tenfold.topics.conditional_generation.options import FlowOptions, asked_labels
+from tenfold.topics.conditional_generation.options import FlowOptions
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -112,7 +113,7 @@ class FlowMatching(ImageGenerator):
         return (integrate(velocity, noise, self.steps, self.solver) + 1) / 2
 
     def setting_of(self, options: FlowOptions) -> float:
-        return self.setting if options.guidance is None else check_number("guidance", options.guidance, 0)
+        return self.setting if options.guidance is None else options.guidance
 
     def pictures(self, stage: Stage) -> dict[str, Picture]:
         labels = asked_labels(min(10, self.samples[stage]), None, self.spec.class_names)

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from tenfold.data.base import DataModule
 from tenfold.data.images.spec import ImageSpec
+from tenfold.data.labels import asked_labels
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.request import Request
@@ -27,7 +28,6 @@ from tenfold.judge import (
     write_grid,
 )
 from tenfold.topics.classification.metrics import bootstrap_interval
-from tenfold.topics.conditional_generation.options import asked_labels, check_seed
 from tenfold.topics.conditional_generation.subset import spread
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class ImageGenerator(TenfoldModule):
 
     companions = ("judge",)
     answer_file = "samples.png"
+    takes_input = False
     spec: ImageSpec
 
     def __init__(
@@ -190,12 +191,10 @@ class ImageGenerator(TenfoldModule):
 
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """A picture of n samples, and a line that says what it shows."""
-        if request.sources:
-            raise UserError(f"input: {request.sources[0]!r} was named, but samples are made from noise; expected none")
         options = request.options
         labels = asked_labels(options.n, options.condition, self.spec.class_names)
-        seed, setting = check_seed(options.seed), self.setting_of(options)
         assert request.output is not None
-        write_grid(self.sample(labels, seed, setting, request.batch_size), request.output)
+        samples = self.sample(labels, options.seed, self.setting_of(options), request.batch_size)
+        write_grid(samples, request.output)
         condition = None if options.condition is None else str(options.condition)
-        yield {"output": str(request.output), "n": options.n, "condition": condition, "seed": seed}
+        yield {"output": str(request.output), "n": options.n, "condition": condition, "seed": options.seed}

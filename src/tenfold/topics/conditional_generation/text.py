@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from tenfold.data.base import DataModule, Labelled
+from tenfold.data.labels import asked_labels
 from tenfold.data.text.ragged import RaggedTexts
 from tenfold.data.text.spec import TextSpec
 from tenfold.data.text.vocabulary import Vocabulary
@@ -22,7 +23,7 @@ from tenfold.engine.request import Request
 from tenfold.errors import UserError, check_number
 from tenfold.topics.classification.metrics import bootstrap_interval
 from tenfold.topics.conditional_generation.copies import longest_shared_runs
-from tenfold.topics.conditional_generation.options import TextOptions, asked_labels, check_seed
+from tenfold.topics.conditional_generation.options import TextOptions
 from tenfold.topics.conditional_generation.subset import spread
 from tenfold.topics.conditional_generation.text_sampling import END, Choice, generate
 from tenfold.topics.conditional_generation.writing import joined, table
@@ -66,6 +67,7 @@ class ConditionalText(TenfoldModule):
     dashboard = ("val/label_agreement", "test/label_agreement", "test/texts", "test/copies")
     companions = ("judge",)
     options_class = TextOptions
+    takes_input = False
     spec: TextSpec
 
     def __init__(
@@ -202,17 +204,13 @@ class ConditionalText(TenfoldModule):
         return joined([self.spec.tokens[index] for index in _tokens(row)], self.spec.tokenizer)
 
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
-        if request.sources:
-            raise UserError(f"input: {request.sources[0]!r} was named, but texts are made from nothing; expected none")
         options: TextOptions = request.options
         labels = asked_labels(options.n, options.condition, self.spec.class_names)
-        seed, length = check_seed(options.seed), self.length if options.length is None else options.length
-        if length < 1:
-            raise UserError(f"length: found {length}, expected at least 1")
+        length = self.length if options.length is None else options.length
         given = {name: getattr(options, name) for name in ("temperature", "guidance")}
-        changed = {name: check_number(name, value, 0) for name, value in given.items() if value is not None}
+        choice = self.choice._replace(**{name: value for name, value in given.items() if value is not None})
         for number, part in enumerate(labels.split(request.batch_size)):
-            for label, row in zip(part, self.generate(part, seed + number, length, self.choice._replace(**changed))):
+            for label, row in zip(part, self.generate(part, options.seed + number, length, choice)):
                 yield {"condition": self.spec.class_names[int(label)], "text": self.text(row)}
 
     def example_inputs(self) -> tuple[Tensor, ...]:

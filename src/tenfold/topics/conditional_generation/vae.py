@@ -174,7 +174,7 @@ class ConditionalVAE(ImageGenerator):
         return self.decoder(setting * noise, labels)
 
     def setting_of(self, options: VAEOptions) -> float:
-        return self.setting if options.temperature is None else check_number("temperature", options.temperature, 0)
+        return self.setting if options.temperature is None else options.temperature
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         generator = Generator().manual_seed(0)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from tenfold.data.images.spec import ImageSpec
+from tenfold.data.labels import asked_labels
 from tenfold.engine.accumulation import Sums
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.request import Request
-from tenfold.errors import UserError, nearest
+from tenfold.errors import UserError
 from tenfold.judge import (
     Judge,
     class_coverage,
@@ -25,7 +26,7 @@ from tenfold.judge import (
     label_agreement,
     write_grid,
 )
-from tenfold.topics.gan.module import GAN, Drawn, Sampling, require_number
+from tenfold.topics.gan.module import GAN, Drawn, Sampling
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -132,12 +133,11 @@ class ImageGAN(GAN):
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """A grid of new images."""
         options = request.options
-        require_number(options)
         assert request.output is not None
         labels, told = self.asked(options)
         samples = self.make(options.n, options.seed, labels, request.batch_size)
         write_grid(samples, request.output)
-        yield {"file": str(request.output), "n": options.n, **told, "seed": options.seed}
+        yield {"output": str(request.output), "n": options.n, **told, "seed": options.seed}
 
     def asked(self, options: Sampling) -> tuple[Tensor | None, dict[str, Any]]:
         """The classes that are asked for, and what the answer says of them."""
@@ -161,8 +161,5 @@ class ConditionalImageGAN(ImageGAN):
     def asked(self, options: Any) -> tuple[Tensor | None, dict[str, Any]]:
         if options.condition is None:
             return None, {"condition": "all in turn"}
-        name, names = str(options.condition), list(self.spec.class_names)
-        if name not in names:
-            few = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-            raise UserError(f"condition: found {name!r}, expected one of {few}{nearest(name, names)}")
-        return torch.full((options.n,), names.index(name)), {"condition": name}
+        labels = asked_labels(options.n, options.condition, self.spec.class_names)
+        return labels, {"condition": str(options.condition)}

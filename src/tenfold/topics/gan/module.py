@@ -71,6 +71,7 @@ class GAN(TenfoldModule):
     exported = "generator"
     options_class: ClassVar[type] = Sampling
     answer_file = "samples.png"
+    takes_input = False
 
     def __init__(
         self,
@@ -208,8 +209,3 @@ class GAN(TenfoldModule):
 
     def free_dimensions(self) -> tuple[tuple[str, ...], ...]:
         return (("batch",),) * (2 if self.num_classes else 1)
-
-
-def require_number(options: Sampling) -> None:
-    if options.n < 1:
-        raise UserError(f"n: found {options.n}, expected at least 1")

@@ -17,7 +17,7 @@ from tenfold.engine.request import Request
 from tenfold.errors import UserError
 from tenfold.topics.gan.data import PointSpec
 from tenfold.topics.gan.modes import mode_metrics
-from tenfold.topics.gan.module import GAN, Drawn, require_number
+from tenfold.topics.gan.module import GAN, Drawn
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -57,11 +57,10 @@ class PointGAN(GAN):
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """Points drawn over the centres, in one picture."""
         options = request.options
-        require_number(options)
         assert request.output is not None
         points = self.make(options.n, options.seed, batch_size=request.batch_size).float().cpu() * self.spec.scale
         _write(points, self.spec, request.output)
-        yield {"file": str(request.output), "n": options.n, "seed": options.seed}
+        yield {"output": str(request.output), "n": options.n, "seed": options.seed}
 
 
 def _write(points: Tensor, spec: PointSpec, path: Path) -> None:

@@ -132,11 +132,6 @@ class LanguageModel(TenfoldModule):
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """Each line of the sources is a prompt; without sources the text begins after an empty line."""
         options: TextOptions = request.options
-        for key, value in {"n": options.n, "length": options.length}.items():
-            if value < 1:
-                raise UserError(f"{key}: found {value}, expected at least 1")
-        if options.temperature < 0:
-            raise UserError(f"temperature: found {options.temperature}, expected at least 0")
         lines = [line for source in request.sources for line in lines_of(source)]
         prompts = [(line, self.spec.encode_prompt(line)) for line in lines]
         if not request.sources:

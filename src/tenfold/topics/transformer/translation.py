@@ -174,8 +174,6 @@ class Translator(TenfoldModule):
 
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         beam = request.options.beam
-        if beam < 1:
-            raise UserError(f"beam: found {beam}, expected at least 1")
         for lines, source in self.spec.read(request.needed_sources(), request.batch_size):
             decoded = self.translate(source.to(self.device), beam)
             for line, answer in zip(lines, self._answers(decoded), strict=True):
