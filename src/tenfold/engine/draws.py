@@ -25,7 +25,9 @@ class Draws:
 
     def __init__(self, count: int, key: Sequence[int], module: TenfoldModule) -> None:
         self.count, self.rank, self.world_size = count, module.rank, module.world_size
-        self.total = int(module.summed_over_ranks(torch.tensor(count, device=module.device)))
+        self.total = count
+        if self.world_size > 1:  # alone, a device need not be waited for
+            self.total = int(module.summed_over_ranks(torch.tensor(count, device=module.device)))
         seed = 0
         for part in key:
             seed = (seed * 1_000_003 + part + 1) % 2**63
