@@ -46,5 +46,5 @@ CASES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("key", CASES)
 def test_the_line_names_the_key(key):
-    with pytest.raises(UserError, match=rf"^{key}: found -?\d, expected"):
+    with pytest.raises(UserError, match=rf"^{key}: found -?[\d.]+, expected"):
         CASES[key]()
