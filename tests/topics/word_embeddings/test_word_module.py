@@ -52,10 +52,13 @@ def held_out(model: Word2Vec, data: TextCorpus) -> float:
 
 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
-@pytest.mark.parametrize("objective", ["negative", "hierarchical"])
+@pytest.mark.parametrize("objective, kernel", [("negative", "auto"), ("negative", "blocks"), ("hierarchical", "auto")])
 @pytest.mark.parametrize("subwords", [False, True])
-def test_words_that_keep_company_come_near(data: TextCorpus, architecture: str, objective: str, subwords: bool) -> None:
-    options = {"architecture": architecture, "objective": objective, "step_words": 128, "subwords": subwords}
+def test_words_that_keep_company_come_near(
+    data: TextCorpus, architecture: str, objective: str, kernel: str, subwords: bool
+) -> None:
+    options = {"architecture": architecture, "objective": objective, "kernel": kernel, "subwords": subwords}
+    options["step_words"] = 128
     model = trained(data, epochs=8, rate=0.1 if architecture == "skipgram" else 0.3, **options)  # type: ignore[arg-type]
     before = trained(data, epochs=0, **options)  # type: ignore[arg-type]
     assert held_out(model, data) < 0.9 * held_out(before, data)
@@ -70,6 +73,7 @@ def test_words_that_keep_company_come_near(data: TextCorpus, architecture: str, 
 @pytest.mark.parametrize("objective", ["negative", "hierarchical"])
 def test_no_step_size_diverges(data: TextCorpus, step_words: int, architecture: str, objective: str) -> None:
     options = {"architecture": architecture, "objective": objective, "step_words": step_words, "group": 2}
+    options["kernel"] = "blocks"
     model = trained(data, epochs=3, rate=0.2, **options)  # type: ignore[arg-type]
     assert model.network.inputs.weight.isfinite().all()
     assert model.network.outputs.isfinite().all()

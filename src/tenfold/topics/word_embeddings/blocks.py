@@ -19,7 +19,7 @@ class BlockShape:
     window: int = 5
     negatives: int = 5
     block: int = 16
-    shared: int = 32
+    shared: int = 128
     group: int = 9
 
     @property
@@ -94,9 +94,12 @@ class BlockCutter:
         self.shape, self.seed = shape, seed
         self.keep = keep_probability(counts, threshold)
         self.noise = NoiseSampler(counts)
+        reach = torch.arange(shape.window + 1.0)
+        self.sizes = (reach[:, None] + reach).flatten()  # of a window that reaches so far to the left and to the right
 
     def to(self, device: torch.device) -> None:
-        self.keep, self.noise.cumulative = self.keep.to(device), self.noise.cumulative.to(device)
+        self.sizes, self.keep = self.sizes.to(device), self.keep.to(device)
+        self.noise.to(device)
 
     def __call__(self, tokens: Tensor, index: Tensor, epoch: int) -> Blocks:
         """Passages of the stretches `tokens` [stretches, length], numbered `index` [stretches] in the corpus.
@@ -108,8 +111,10 @@ class BlockCutter:
         known = tokens != SENTENCE_END
         stays = (uniform(place, self.seed, epoch, 0) < self.keep[tokens.clamp(min=0)]) & known
         sentence = (~known).long().flatten().cumsum(0).view_as(tokens) + torch.arange(number, device=device)[:, None]
-        reduced = 1 + (uniform(place[stays], self.seed, epoch, 1) * shape.window).long()
-        left, right = reaches(sentence[stays], reduced)
+        stay = stays.flatten().nonzero().squeeze(1)
+        words, place, sentence = (values.flatten()[stay] for values in (tokens, place, sentence))
+        reduced = 1 + (uniform(place, self.seed, epoch, 1) * shape.window).long()
+        left, right = reaches(sentence, reduced)
         kept = stays.sum(1)
         passages = kept.add(shape.centres - 1).div_(shape.centres, rounding_mode="floor")
         owner = torch.repeat_interleave(torch.arange(number, device=device), passages)
@@ -117,20 +122,19 @@ class BlockCutter:
         begin = (kept.cumsum(0) - kept)[owner].unsqueeze(1)
         rank = (nth * shape.centres).unsqueeze(1) + torch.arange(shape.passage, device=device)
         size = kept[owner].unsqueeze(1)
-        text = _laid(tokens[stays], begin, rank - shape.window, size)
-        real = rank < torch.minimum(size, (nth * shape.centres + shape.centres).unsqueeze(1))
-        reach = _laid(left * (shape.window + 1) + right, begin, rank, size).mul_(real)
+        text = _laid(words, begin, rank - shape.window, size)
+        reach = _laid(left * (shape.window + 1) + right, begin, rank, torch.minimum(size, rank[:, :1] + shape.centres))
         bands = reach * shape.block + torch.arange(shape.passage, device=device) % shape.block
-        sizes = _laid(left + right, begin, rank, size).mul_(real)
         lot = (index[owner] * length + nth).unsqueeze(1) * shape.shared + torch.arange(shape.shared, device=device)
-        return Blocks(text, bands, sizes.float(), self.noise.invert(uniform(lot, self.seed, epoch, 2)))
+        return Blocks(text, bands, self.sizes[reach], self.noise.invert(uniform(lot, self.seed, epoch, 2)))
 
 
 def _laid(values: Tensor, begin: Tensor, rank: Tensor, size: Tensor) -> Tensor:
     """`values[begin + rank]`, and 0 where `rank` is not in [0, size)."""
     if not len(values):
         return torch.zeros_like(rank)
-    return values[(begin + rank).clamp_(0, len(values) - 1)].mul_((rank >= 0) & (rank < size))
+    place = (begin + rank).clamp_(0, len(values) - 1)
+    return torch.embedding(values.unsqueeze(1), place).squeeze(2).mul_((rank >= 0) & (rank < size))
 
 
 def reaches(sentence: Tensor, reduced: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,10 +142,11 @@ def reaches(sentence: Tensor, reduced: Tensor) -> tuple[Tensor, Tensor]:
 
     `sentence` [words] numbers the sentence of every word, in order.
     """
-    place = torch.arange(len(sentence), device=sentence.device)
-    first = torch.searchsorted(sentence, sentence)
-    last = torch.searchsorted(sentence, sentence, right=True) - 1
-    return torch.minimum(reduced, place - first), torch.minimum(reduced, last - place)
+    lengths = torch.unique_consecutive(sentence, return_counts=True)[1]
+    ends = torch.repeat_interleave(lengths.cumsum(0), lengths, output_size=len(sentence))
+    lengths = torch.repeat_interleave(lengths, lengths, output_size=len(sentence))
+    after = ends - 1 - torch.arange(len(sentence), device=sentence.device)
+    return torch.minimum(reduced, lengths - 1 - after), torch.minimum(reduced, after)
 
 
 def band_table(shape: BlockShape) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -37,6 +38,8 @@ class Word2Vec(EmbeddingModule):
     step_words: centres of one sparse step; cap: see `RowRates`.
     settle_words: of FastText, centres after which n-grams receive what their words have learned; see `Composed`.
     workers: threads that train at once; above 1 the result depends on their timing.
+    kernel: of negative sampling: `compiled` moves pair after pair (numba, on the CPU), `blocks` multiplies matrices,
+        `auto` is compiled where that can be.
     questions: sets on which the test measures the vectors: wordsim353, simlex999, analogies, or files.
     """
 
@@ -51,19 +54,21 @@ class Word2Vec(EmbeddingModule):
         window: int = 5,
         negatives: int = 5,
         block: int = 16,
-        shared: int = 32,
+        shared: int = 128,
         group: int = 9,
         threshold: float = 1e-3,
         step_words: int = 1024,
         settle_words: int = 2048,
         workers: int = 1,
         cap: float = 2.0,
+        kernel: Literal["auto", "blocks", "compiled"] = "auto",
         questions: Sequence[str] = (),
     ) -> None:
         super().__init__(spec, questions)
         for name, found, known in (
             ("architecture", architecture, ("skipgram", "cbow")),
             ("objective", objective, ("negative", "hierarchical")),
+            ("kernel", kernel, ("auto", "blocks", "compiled")),
         ):
             if found not in known:
                 raise UserError(
@@ -77,7 +82,7 @@ class Word2Vec(EmbeddingModule):
                 raise UserError(f"model.{name}: found {size}, expected at least 1")
         self.network, self.cbow = network, architecture == "cbow"
         self.step_words, self.settle_words, self.cap = step_words, settle_words, cap
-        self.workers = workers
+        self.workers, self.kernel = workers, kernel
         self.shape = BlockShape(**sizes)
         self.cutter = BlockCutter(self.counts, self.shape, threshold, seed=spec.seed)
         self.register_buffer("table", band_table(self.shape), persistent=False)
@@ -118,6 +123,23 @@ class Word2Vec(EmbeddingModule):
     def on_train_start(self) -> None:
         super().on_train_start()
         self._words, self._since = 0, time.perf_counter()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether steps are the compiled ones. Raises `UserError` where they were asked for and cannot be had."""
+        if self.kernel == "blocks":
+            return False
+        outputs = self.network.outputs
+        hindrance = ""
+        if self.tree is not None:
+            hindrance = "objective=negative"
+        elif outputs.device.type != "cpu" or outputs.dtype not in (torch.float32, torch.float64):
+            hindrance = f"float32 or float64 on the CPU, not {outputs.dtype} on {outputs.device.type}"
+        elif importlib.util.find_spec("numba") is None:
+            hindrance = "the package 'numba'; pip install 'tenfold[word_embeddings]'"
+        if hindrance and self.kernel == "compiled":
+            raise UserError(f"model.kernel: found 'compiled', which needs {hindrance}")
+        return not hindrance
 
     def train_rows(self, batch: Stretches, learning_rate: float) -> None:
         due = self.journal.due

@@ -25,12 +25,28 @@ def noise_probability(counts: Tensor, power: float = 0.75) -> Tensor:
 
 
 class NoiseSampler:
-    """Draws words from the noise distribution by inverting its cumulative sum."""
+    """Draws words from the noise distribution by inverting its cumulative sum.
+
+    A guide says for each of `len(guide)` equal parts of [0, 1) which word begins it (Chen and Asau 1974); only draws in
+    parts that hold more than one word are searched for.
+    """
 
     def __init__(self, counts: Tensor, power: float = 0.75) -> None:
         self.cumulative = noise_probability(counts, power).cumsum(0)
         self.cumulative[-1] = 1.0
+        parts = 1 << min(22, 6 + len(counts).bit_length())
+        self.guide = self._search(torch.arange(parts, dtype=torch.float64, device=counts.device) / parts)
+
+    def to(self, device: torch.device) -> None:
+        self.cumulative, self.guide = self.cumulative.to(device), self.guide.to(device)
 
     def invert(self, uniform: Tensor) -> Tensor:
         """The words at `uniform` draws from [0, 1), of the same shape."""
+        drawn = uniform.flatten()
+        words = self.guide[(drawn * len(self.guide)).long()]
+        beyond = (self.cumulative[words] <= drawn).nonzero().squeeze(1)
+        words[beyond] = self._search(drawn[beyond])
+        return words.view(uniform.shape)
+
+    def _search(self, uniform: Tensor) -> Tensor:
         return torch.searchsorted(self.cumulative, uniform, right=True)

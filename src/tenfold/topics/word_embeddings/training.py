@@ -60,6 +60,11 @@ def _train(model: Word2Vec, blocks: Blocks, size: int, learning_rate: float) -> 
 
 def _steps(model: Word2Vec, inputs: Any, blocks: Blocks, size: int, rates: Sequence[RowRates]) -> None:
     outputs, shape = model.network.outputs.data, model.shape
+    if model.compiled:
+        from tenfold.topics.word_embeddings import compiled
+
+        compiled.step(inputs, outputs, blocks, shape, model.cbow, rates[0].learning_rate, model.cap)
+        return
     for part in blocks.split(size):
         if model.tree is not None:
             hierarchical.path_step(inputs, outputs, part, model.tree, model.cbow, shape, *rates)

@@ -1,0 +1,105 @@
+"""Compiled steps are the textbook's stochastic gradient descent, one prediction after the other."""
+
+import importlib.util
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from tenfold.errors import UserError
+from tenfold.topics.word_embeddings.blocks import SENTENCE_END, BlockCutter, Blocks, BlockShape, band_table
+from tenfold.topics.word_embeddings.data import WordSpec
+from tenfold.topics.word_embeddings.module import Word2Vec
+from tenfold.topics.word_embeddings.networks import WordEmbedding
+from tenfold.topics.word_embeddings.subwords import subword_rows
+from tenfold.topics.word_embeddings.tables import Composed, SubwordTable, WordTable
+
+WORDS, CHANNELS, NEGATIVES, RATE = 20, 6, 3, 0.3
+SHAPES = [BlockShape(3, NEGATIVES, 4, 8, 4), BlockShape(4, NEGATIVES, 1, 5, 3)]
+
+
+def some_blocks(shape: BlockShape) -> Blocks:
+    tokens = torch.randint(WORDS, (3, 20), generator=torch.Generator().manual_seed(5))
+    tokens[:, ::13] = SENTENCE_END
+    return BlockCutter(torch.ones(WORDS), shape, 0.045)(tokens, torch.arange(3), 0)
+
+
+def predicted(hidden: Tensor, outputs: Tensor, word: int, sign: int, rate: float) -> Tensor:
+    """What one prediction adds to `hidden`, by autograd; it moves the row of `outputs` at once."""
+    hidden, target = hidden.clone().requires_grad_(), outputs[word].clone().requires_grad_()
+    (-rate * logsigmoid(sign * (hidden @ target))).backward()
+    outputs[word] -= target.grad
+    return -hidden.grad
+
+
+def by_the_book(inputs: Tensor, outputs: Tensor, blocks: Blocks, shape: BlockShape, cbow: bool, cap: float) -> None:
+    """Descend on all centres in order, in place."""
+    windows, table = blocks.windows(shape), band_table(shape)
+    for passage, lots in enumerate(blocks.noise.tolist()):
+        taken = 0
+        for place, centre in enumerate(blocks.centres(shape).view(len(blocks), -1)[passage].tolist()):
+            block = (passage * shape.passage + place) // shape.block
+            around = windows[block, table[blocks.bands[passage, place]].nonzero().flatten()].tolist()
+            if not around:
+                continue
+            hidden = inputs[around].mean(0) if cbow else inputs[centre].clone()
+            change = sum(predicted(hidden, outputs, word, 1, RATE) for word in ([centre] if cbow else around))
+            rate = RATE if cbow else min(RATE * len(around) / 2, cap)
+            for _ in range(NEGATIVES if cbow else 2 * NEGATIVES):
+                change = change + predicted(hidden, outputs, lots[taken % len(lots)], -1, rate)
+                taken += 1
+            for word in around if cbow else [centre]:
+                inputs[word] += change / len(around) if cbow else change
+
+
+@pytest.mark.parametrize("cbow", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("cap", [0.5, torch.inf])
+def test_every_prediction_moves_its_rows_before_the_next(cbow: bool, shape: BlockShape, cap: float) -> None:
+    compiled = pytest.importorskip("tenfold.topics.word_embeddings.compiled")
+    torch.manual_seed(3)
+    inputs, outputs = WordTable(WORDS, CHANNELS).double(), torch.randn(WORDS, CHANNELS, dtype=torch.double)
+    inputs.weight.data.normal_()
+    blocks = some_blocks(shape)
+    expected_inputs, expected_outputs = inputs.weight.detach().clone(), outputs.clone()
+    by_the_book(expected_inputs, expected_outputs, blocks, shape, cbow, cap)
+    compiled.step(inputs, outputs, blocks, shape, cbow, RATE, cap)
+    torch.testing.assert_close(inputs.weight.detach(), expected_inputs)
+    torch.testing.assert_close(outputs, expected_outputs)
+
+
+@pytest.mark.parametrize("cbow", [False, True])
+def test_words_put_together_from_ngrams_train_as_rows_of_their_own(cbow: bool) -> None:
+    compiled = pytest.importorskip("tenfold.topics.word_embeddings.compiled")
+    torch.manual_seed(3)
+    rows, offsets = subword_rows([f"wort{number}" for number in range(WORDS)], 30)
+    composed = Composed(SubwordTable(rows, offsets, WORDS + 30, CHANNELS).double(), torch.arange(WORDS - 1, -1, -1))
+    plain = WordTable(WORDS, CHANNELS).double()
+    plain.weight.data.copy_(composed(torch.arange(WORDS)))
+    outputs = torch.randn(WORDS, CHANNELS, dtype=torch.double)
+    twin, blocks = outputs.clone(), some_blocks(SHAPES[0])
+    compiled.step(composed, outputs, blocks, SHAPES[0], cbow, RATE, 1.0)
+    compiled.step(plain, twin, blocks, SHAPES[0], cbow, RATE, 1.0)
+    torch.testing.assert_close(composed(torch.arange(WORDS)), plain.weight.detach())
+    torch.testing.assert_close(outputs, twin)
+
+
+def model(**options: object) -> Word2Vec:
+    spec = WordSpec(words=("a", "b"), counts=(3, 2), seed=0)
+    return Word2Vec(spec, WordEmbedding(2, 4), **options)  # type: ignore[arg-type]
+
+
+def test_the_compiled_kernel_is_taken_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    assert model().compiled
+    assert not model(kernel="blocks").compiled
+    assert not model(objective="hierarchical").compiled
+    assert not model().bfloat16().compiled
+    assert not model().to("meta").compiled
+    with pytest.raises(UserError, match=r"^model.kernel: found 'compiled', which needs float32 or float64 on the CPU"):
+        _ = model(kernel="compiled").bfloat16().compiled
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not model().compiled
+    with pytest.raises(UserError, match=r"pip install 'tenfold\[word_embeddings\]'$"):
+        _ = model(kernel="compiled").compiled
