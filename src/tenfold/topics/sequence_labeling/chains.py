@@ -10,165 +10,193 @@ product then takes the place of a log-sum-exp over :math:`K^2` terms. Sequences 
 falls below what the type can hold are done again on logarithms.
 
 All functions take scores to start with a tag, to go from one to another, and to end: `start` [tags], `transitions`
-[from, to] and `end` [tags]. Minus infinity forbids.
+[from, to] and `end` [tags]. Minus infinity forbids. Emissions [rows, tags] are those of the valid positions alone, in
+the rows of a `Layout`.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tenfold.topics.sequence_labeling.layout import Layout
 
-RESCALE_EVERY = 4
+RESCALE_EVERY = {torch.float32: 4, torch.float64: 16}  # steps
+
+
+class Expectations(NamedTuple):
+    """Log-partition [batch], marginals [rows, tags], expected transitions [batch, from, to], or their sum [from, to].
+
+    The log-partition of an empty sequence is zero, that of a sequence without a possible path minus infinity; neither
+    has counts.
+    """
+
+    log_partition: Tensor
+    marginals: Tensor
+    pairs: Tensor
 
 
 def expectations(
-    emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-partition [batch], marginals [batch, length, tags] and expected transitions [batch, from, to].
+    place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, summed: bool = False
+) -> Expectations:
+    """What the chains expect; the transitions of each sequence, or `summed` over all."""
+    log_partition, marginals, before, after, steps, lost = _scaled(place, emissions, start, transitions, end)
+    redone = None
+    if bool(lost.any()):
+        again = torch.zeros_like(place.lengths, dtype=torch.bool).index_fill_(0, place.sequences[lost], True)
+        rows = again[place.sequences]
+        redone = _logarithmic(Layout.of(place.scatter(rows)), emissions[rows], start, transitions, end)
+        log_partition = torch.where(again, redone.log_partition, log_partition)
+        marginals[rows] = redone.marginals
+        before[rows[place.first :]] = after[rows[place.first :]] = 0
 
-    `emissions` [batch, length, tags] with a boolean `mask` [batch, length] of any form. Masked positions have marginals
-    of zero. The log-partition of an empty sequence is zero, that of a sequence without a possible path minus infinity;
-    neither has counts.
-    """
-    place = Layout.of(mask)
-    log_partition, marginals, pairs = expectations_in(place, emissions, mask, start, transitions, end)
-    return log_partition, place.scatter(marginals, mask.shape[1]), pairs
-
-
-def expectations_in(
-    place: Layout, emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same for a known layout, with marginals left in it: [time, batch, tags]."""
-    emissions = emissions.masked_fill(~mask.unsqueeze(-1), 0)
-    log_partition, marginals, pairs, exact = _scaled(place, emissions, start, transitions, end)
-    if not bool(exact.all()):
-        redo = (~exact).nonzero().squeeze(1)
-        again = _logarithmic(place.take(redo), emissions, start, transitions, end)
-        log_partition[redo], marginals[:, redo], pairs[redo] = again
-    return log_partition, marginals, pairs
+    if summed:
+        pairs = (before.t() @ after).mul_(steps)
+    else:
+        pairs = torch.bmm(place.scatter(before).transpose(1, 2), place.scatter(after)).mul_(steps)
+    if redone is not None:
+        pairs += redone.pairs.sum(0) if summed else redone.pairs
+    return Expectations(log_partition, marginals, pairs)
 
 
 def path_score(
     place: Layout, emissions: Tensor, tags: Tensor, start: Tensor, transitions: Tensor, end: Tensor
 ) -> Tensor:
-    """:math:`s(y)` [batch] of `tags` [time, batch], laid out by `place` with zeros past each end."""
-    own = emissions.flatten(0, 1)[place.positions, tags].where(place.valid, 0).sum(0)
-    moves = transitions[tags[:-1], tags[1:]].where(place.valid[1:], 0).sum(0)
-    return own + moves + (start[tags[0]] + end[place.last(tags)]).where(place.valid[0], 0)
+    """:math:`s(y)` [batch] of `tags` [rows]."""
+    scores = emissions.gather(1, tags.unsqueeze(1)).squeeze(1)
+    scores[place.first :] += transitions[tags[place.previous], tags[place.first :]]
+    scores[: place.first] += start[tags[: place.first]] + end[tags[place.ends]]
+    return place.total(scores)
 
 
 def subtract_path(place: Layout, tags: Tensor, marginals: Tensor, pairs: Tensor) -> None:
-    """Take what `tags` [time, batch] count themselves off marginals [time, batch, tags] and pairs [batch, from, to]."""
-    ones = place.valid.to(marginals)
-    marginals.scatter_add_(2, tags.unsqueeze(2), -ones.unsqueeze(2))
-    moves = tags[:-1] * pairs.shape[-1] + tags[1:]
-    pairs.flatten(1).scatter_add_(1, moves.t(), -ones[1:].t())
+    """Take what `tags` [rows] count themselves off marginals [rows, tags] and pairs [batch, from, to]."""
+    one = marginals.new_ones(())
+    marginals.scatter_add_(1, tags.unsqueeze(1), -one.expand(len(tags), 1))
+    num_tags, to = pairs.shape[-1], tags[place.first :]
+    moves = (place.sequences[place.first :] * num_tags + tags[place.previous]) * num_tags + to
+    pairs.view(-1).index_add_(0, moves, -one.expand(len(moves)))
 
 
 def _scaled(
     place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The fast way; the fourth result [batch] says which sequences it holds for."""
-    peaks = _peak(emissions)
-    shifts = [_peak(scores.flatten()) for scores in (start, transitions, end)]
-    first, steps, last = (start - shifts[0]).exp(), (transitions - shifts[1]).exp(), (end - shifts[2]).exp()
-    states = place.gather_both((emissions - peaks).exp_())
-    before, scales = _scan(states, torch.stack([first, last]), torch.stack([steps, steps.t()]))
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    r"""The fast way: log-partition, marginals, and what the expected transitions are the product of.
 
-    valid = place.valid.unsqueeze(-1)
-    forward, backward = states[0], place.reverse(states[1])
-    marginals = before[0] * backward
+    These are `before` and `after` each step [rows - first, tags], and `steps` [from, to]: a step goes from i to j with
+    probability :math:`b_i M_{ij} a_j`. The last result marks the rows [rows] that spoil their sequence.
+    """
+    peaks, ends = _peak(emissions), torch.stack([start, end])
+    at_ends, at_steps = _peak(ends), _peak(transitions.flatten())
+    first, steps = (ends - at_ends).exp_(), (transitions - at_steps).exp_()
+    states = emissions.new_empty(2, *emissions.shape)
+    torch.sub(emissions, peaks, out=states[0]).exp_()
+    torch.index_select(states[0], 0, place.mirror, out=states[1])
+    entered, scales = _scan(place.sizes, states, first, torch.stack([steps, steps.t()]))
+
+    forward, after = states[0], states[1].index_select(0, place.mirror)
+    marginals = entered[0].mul_(after)
     overlap = marginals.sum(-1, keepdim=True)
-    exact = ((overlap > 1e9 * _tiny(overlap)) | ~valid).all(0).squeeze(-1)
-    if not _is_dense(start, transitions, end):
-        allowed = torch.stack([start, end]), torch.stack([transitions, transitions.t()])
-        exact &= ~_underflows(
-            states, scales, place.gather_both(emissions), place.valid, *(a > -math.inf for a in allowed)
-        )
+    lost = overlap.squeeze(1) <= 1e9 * _tiny(overlap)
+    if not _is_dense(first, steps):
+        lost |= _underflows(place, states, scales, emissions, ends, torch.stack([transitions, transitions.t()]))
+    share = overlap.reciprocal_()
+    before, after = forward.index_select(0, place.previous), after[place.first :] * share[place.first :]
 
-    share = overlap.reciprocal_().where(valid, 0)
-    pairs = steps * torch.bmm(forward[:-1].permute(1, 2, 0), (backward * share)[1:].transpose(0, 1))
-    log_partition = (place.last(forward) @ last).log() + scales[0].log().where(valid, 0).sum((0, 2))
-    log_partition += peaks.sum((1, 2)) + shifts[0] + shifts[2] + (place.lengths - 1) * shifts[1]
-    return log_partition.where(place.lengths > 0, 0), marginals.mul_(share), pairs, exact
+    log_partition = place.total(peaks.squeeze(1)) + (place.lengths - 1).clamp_(min=0) * at_steps
+    rescaled = torch.cat(place.sequences.split(place.sizes)[:: RESCALE_EVERY[emissions.dtype]])
+    log_partition.index_add_(0, rescaled, torch.cat(scales, 1)[0].log_().squeeze(1))
+    last = (forward[place.ends] @ first[1]).log_() + at_ends.sum()
+    log_partition.index_add_(0, place.sequences[: place.first], last)
+    return log_partition, marginals.mul_(share), before, after, steps, lost
 
 
-def _scan(states: Tensor, first: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+def _scan(sizes: list[int], states: Tensor, first: Tensor, steps: Tensor) -> tuple[Tensor, list[Tensor]]:
     r"""Run :math:`x_t = f_t \odot u_t / c_t`, :math:`u_t = x_{t-1} M`, in both directions.
 
-    `states` [2, time, batch, tags] hold the factors `f` and become `x`; `first` [2, tags] is :math:`u_1`, `steps`
-    [2, from, to] is `M`. Returns `u`, shaped as the states, and the scales `c` [2, time, batch, 1]: now and
-    then the largest state, else one.
+    `states` [2, rows, tags] hold the factors `f` and become `x`; `first` [2, tags] is :math:`u_1`, `steps` [2, from,
+    to] is `M`. Returns `u`, shaped as the states, and the scales `c` [2, size, 1] of every so many times: the largest
+    state.
     """
-    before = torch.empty_like(states)
-    scales = states.new_ones(*states.shape[:3], 1)
-    before[:, 0] = first.unsqueeze(1)
-    previous, floor = states[:, 0], _tiny(states)
-    for t, (entering, state) in enumerate(zip(before.unbind(1), states.unbind(1), strict=True)):
+    entered, scales = [], []
+    every, floor, previous = RESCALE_EVERY[states.dtype], _tiny(states), states[:, :0]
+    for t, (size, state) in enumerate(zip(sizes, states.split(sizes, 1), strict=True)):
         if t:
-            torch.bmm(previous, steps, out=entering)
+            entering = torch.bmm(previous if previous.shape[1] == size else previous[:, :size], steps)
+        else:
+            entering = first.unsqueeze(1).expand_as(state)
         state.mul_(entering)
-        if t % RESCALE_EVERY == 0:
-            state.div_(torch.amax(state, -1, keepdim=True, out=scales[:, t]).clamp_(min=floor))
+        if t % every == 0:
+            scales.append(state.amax(-1, keepdim=True).clamp_(min=floor))
+            state.div_(scales[-1])
+        entered.append(entering)
         previous = state
-    return before, scales
+    return torch.cat(entered or [states], 1), scales or [states[..., :1]]
 
 
-def _is_dense(start: Tensor, transitions: Tensor, end: Tensor) -> bool:
+def _is_dense(first: Tensor, steps: Tensor) -> bool:
     """Whether any tag can follow any other at weights so alike that a state which underflows was negligible for good.
 
-    Between two rescalings the largest state falls by less than the range of the weights at each step, and what a state
-    is worth to the next step differs by less than that range too.
+    The weights are one at the most. Between two rescalings the largest state falls by less than their range at each
+    step, and what a state is worth to the next step differs by less than that range too.
     """
-    range_allowed = 0.8 * -math.log(_tiny(transitions)) / (RESCALE_EVERY + 1)
-    return all(bool(scores.amax() - scores.amin() <= range_allowed) for scores in (start, transitions, end))
+    least = torch.minimum(first.amin(), steps.amin())
+    return bool(least >= _tiny(steps) ** (0.8 / (RESCALE_EVERY[steps.dtype] + 1)))
 
 
 def _underflows(
-    states: Tensor, scales: Tensor, emissions: Tensor, valid: Tensor, first: Tensor, steps: Tensor
+    place: Layout, states: Tensor, scales: list[Tensor], emissions: Tensor, first: Tensor, steps: Tensor
 ) -> Tensor:
-    """Mark the sequences [batch] in which a state that some path can reach came too near to zero.
+    """Mark the rows in which a state that some path can reach came too near to zero, in either direction.
 
-    `emissions` as the states, [2, time, batch, tags]; `first` and `steps` say what is allowed.
+    `states` and `scales` as `_scan` gives them; `first` [2, tags] and `steps` [2, from, to] are scores.
     """
-    reached = torch.empty_like(states, dtype=torch.bool)
-    reached[:, 0] = first.unsqueeze(1)
-    reached[:, 1:] = ((states[:, :-1] > 0).to(states) @ steps.to(states).unsqueeze(1)) > 0
-    lost = reached & (emissions > -math.inf) & (states * scales < 1e3 * _tiny(states))
-    return (lost.any(-1) & valid).any(1).any(0)
+    lost = torch.zeros_like(place.mirror, dtype=torch.bool)
+    unscaled = torch.ones_like(states[..., :1])
+    for part, scale in zip(unscaled.split(place.sizes, 1)[:: RESCALE_EVERY[states.dtype]], scales, strict=False):
+        part.copy_(scale)
+    small = states * unscaled < 1e3 * _tiny(states)
+    for way, rows in enumerate((torch.arange(len(lost), device=lost.device), place.mirror)):
+        some = small[way].any(1).nonzero().squeeze(1)  # few, unless emissions forbid tags
+        reached, later = (first[way] > -math.inf).repeat(len(some), 1), some >= place.first
+        previous = states[way][place.previous[some[later] - place.first]]
+        reached[later] = (previous > 0).to(states) @ (steps[way] > -math.inf).to(states) > 0
+        lost[some] |= (small[way][some] & reached & (emissions[rows[some]] > -math.inf)).any(1)
+    return lost
 
 
-def _logarithmic(
-    place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same as `_scaled` on logarithms: slower, for any range of scores."""
-    states = place.gather_both(emissions)
+def _logarithmic(place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Expectations:
+    """The same on logarithms: slower, for any range of scores."""
+    states = torch.stack([emissions, emissions[place.mirror]])
+    entered, scales = torch.empty_like(states), states.new_empty(*states.shape[:2], 1)
     into = torch.stack([transitions.t(), transitions]).unsqueeze(1)
-    before, scales = torch.empty_like(states), states.new_empty(*states.shape[:3], 1)
-    before[:, 0] = torch.stack([start, end]).unsqueeze(1)
-    for t in range(len(place.valid)):
-        if t:
-            before[:, t] = (states[:, t - 1].unsqueeze(-2) + into).logsumexp(-1)
-        states[:, t] += before[:, t]
-        scales[:, t] = _peak(states[:, t])
-        states[:, t] -= scales[:, t]
+    previous = None
+    for entering, state, scale in zip(*(x.split(place.sizes, 1) for x in (entered, states, scales)), strict=True):
+        if previous is None:
+            entering.copy_(torch.stack([start, end]).unsqueeze(1))
+        else:
+            torch.logsumexp(previous[:, : state.shape[1]].unsqueeze(2) + into, -1, out=entering)
+        state += entering
+        scale.copy_(_peak(state))
+        state -= scale
+        previous = state
 
-    forward, backward, valid = states[0], place.reverse(states[1]), place.valid.unsqueeze(-1)
-    marginals = (before[0] + backward).softmax(-1).nan_to_num_(0).where(valid, 0)
+    forward, backward = states[0], states[1][place.mirror]
+    marginals = (entered[0] + backward).softmax(-1).nan_to_num_(0)
     pairs = emissions.new_zeros(len(place.lengths), *transitions.shape)
-    for t in range(1, len(place.valid)):
-        joint = forward[t - 1].unsqueeze(-1) + transitions + backward[t].unsqueeze(-2)
-        pairs += joint.flatten(1).softmax(-1).nan_to_num_(0).view_as(pairs) * valid[t].unsqueeze(-1)
-    logs = scales[0].where(valid, 0).sum((0, 2))
-    return (place.last(forward) + end).logsumexp(-1) + logs, marginals, pairs
+    sides = forward[place.previous], backward[place.first :], place.sequences[place.first :]
+    for i, j, which in zip(*(side.split(place.sizes[1:]) for side in sides), strict=True):
+        joint = i.unsqueeze(2) + transitions + j.unsqueeze(1)
+        pairs.index_add_(0, which, joint.flatten(1).softmax(-1).nan_to_num_(0).view_as(joint))
+    logs = scales[0].squeeze(1)
+    logs[: place.first] += (forward[place.ends] + end).logsumexp(-1)
+    return Expectations(place.total(logs), marginals, pairs)
 
 
 def _peak(scores: Tensor) -> Tensor:
-    """The largest entry along the last dimension, kept; zero where all are minus infinity."""
-    peak = scores.amax(-1, keepdim=True)
-    return peak.masked_fill(peak == -math.inf, 0)
+    """The largest entry along the last dimension, kept; finite where all are minus infinity."""
+    return scores.amax(-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min)
 
 
 def _tiny(values: Tensor) -> float:

@@ -60,9 +60,9 @@ class CRF(nn.Module):
     def entropy(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         r"""Entropy over tag sequences in nats [batch], :math:`\log Z - \mathrm{E}[s(y)]`; carries no gradient."""
         emissions, mask = _prepare(emissions, mask)
-        log_partition, marginals, pairs = self._expectations(emissions, mask)
+        log_partition, marginals, pairs, ends = self._expectations(emissions, mask)
         start, transitions, end = (scores.nan_to_num(neginf=0) for scores in self.scores(emissions.dtype))
-        at_start, at_end = _at_ends(marginals, mask)
+        at_start, at_end = marginals.flatten(0, 1)[ends]
         emitted = (marginals * emissions.where(marginals > 0, 0)).sum((1, 2))
         return log_partition - emitted - (pairs * transitions).sum((1, 2)) - at_start @ start - at_end @ end
 
@@ -92,7 +92,7 @@ class CRF(nn.Module):
             end.masked_fill(self.forbidden_end, none),
         )
 
-    def _expectations(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _expectations(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.autocast(emissions.device.type, enabled=False):
             return _chain_sum(emissions, mask, None, *self.scores(emissions.dtype))
 
@@ -114,45 +114,52 @@ class ChainSum(torch.autograd.Function):
         transitions: Tensor,
         end: Tensor,
     ) -> Tensor:
-        """Shapes as in `chains.expectations`, `tags` [batch, length]; gives [batch]."""
-        total, at_tags, at_steps = _chain_sum(emissions, mask, tags, start, transitions, end)
-        ctx.save_for_backward(at_tags, at_steps, mask)
+        """`emissions` [batch, length, tags], `tags` [batch, length]; gives [batch]."""
+        operator = _chain_sum_operator if torch.compiler.is_compiling() else _chain_sum
+        total, *counts = operator(emissions, mask, tags, start, transitions, end)
+        ctx.save_for_backward(*counts)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         """The counts, weighted by the gradient [batch] that comes in."""
-        at_tags, at_steps, mask = ctx.saved_tensors
+        at_tags, at_steps, ends = ctx.saved_tensors
         emissions = at_tags * weight.view(-1, 1, 1)
-        start, end = (at_ends.sum(0) for at_ends in _at_ends(emissions, mask))
+        start, end = emissions.flatten(0, 1)[ends].sum(1)
         return emissions, None, None, start, torch.tensordot(weight, at_steps, 1), end
 
 
-@torch.library.custom_op("tenfold::crf_chain_sum", mutates_args=())
 def _chain_sum(
     emissions: Tensor, mask: Tensor, tags: Tensor | None, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Log-partition, marginals and expected transitions, less score and counts of `tags` if given.
 
-    One operator, so that a compiler does not unroll the loop over time.
+    At last the places [2, batch] where sequences start and end in the flattened batch; of empty ones, a masked one.
     """
     place = Layout.of(mask)
-    scores = start, transitions, end
-    total, marginals, pairs = chains.expectations_in(place, emissions, mask, *scores)
+    scores, rows = (start, transitions, end), place.gather(emissions)
+    total, marginals, pairs = chains.expectations(place, rows, *scores)
     if tags is not None:
-        path = place.gather(tags).where(place.valid, 0)
-        total -= chains.path_score(place, emissions, path, *scores)
+        path = place.gather(tags)
+        total -= chains.path_score(place, rows, path, *scores)
         chains.subtract_path(place, path, marginals, pairs)
-    return total, place.scatter(marginals, mask.shape[1]), pairs
+    ends = (torch.arange(len(mask), device=mask.device) * mask.shape[1]).repeat(2, 1)
+    ends[:, place.sequences[: place.first]] = torch.stack([place.positions[: place.first], place.positions[place.ends]])
+    return total, place.scatter(marginals), pairs, ends
 
 
-@_chain_sum.register_fake
+# One operator, so that a compiler does not unroll the loop over time.
+_chain_sum_operator = torch.library.custom_op("tenfold::crf_chain_sum", _chain_sum, mutates_args=())
+
+
+@_chain_sum_operator.register_fake
 def _(
     emissions: Tensor, mask: Tensor, tags: Tensor | None, start: Tensor, transitions: Tensor, end: Tensor
 ) -> tuple[Tensor, ...]:
     batch = emissions.shape[0]
-    return emissions.new_empty(batch), torch.empty_like(emissions), emissions.new_empty(batch, *transitions.shape)
+    pairs, ends = emissions.new_empty(batch, *transitions.shape), emissions.new_empty(2, batch, dtype=torch.long)
+    return emissions.new_empty(batch), torch.empty_like(emissions), pairs, ends
 
 
 def _prepare(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -162,9 +169,3 @@ def _prepare(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     if mask is None:
         mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
     return emissions.contiguous(), mask.bool()
-
-
-def _at_ends(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Entries of [batch, length, tags] at the first and the last valid position; where there is none, masked ones."""
-    marks, rows = mask.to(torch.uint8), torch.arange(len(mask), device=mask.device)
-    return values[rows, marks.argmax(1)], values[rows, mask.shape[1] - 1 - marks.flip(1).argmax(1)]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.topics.sequence_labeling import chains, viterbi
+from tenfold.topics.sequence_labeling.layout import Layout
 
 
 class Counts(NamedTuple):
@@ -39,31 +40,31 @@ class HMM(nn.Module):
 
     def log_likelihood(self, symbols: Tensor, mask: Tensor) -> Tensor:
         r""":math:`\log p(x)` [batch]."""
-        return chains.expectations(*self._chain(symbols, mask))[0]
+        return self._expect(Layout.of(mask), symbols).log_partition
 
     def marginals(self, symbols: Tensor, mask: Tensor) -> Tensor:
         r""":math:`p(y_t \mid x)` [batch, length, tags], zero where masked."""
-        return chains.expectations(*self._chain(symbols, mask))[1]
+        place = Layout.of(mask)
+        return place.scatter(self._expect(place, symbols).marginals)
 
     def decode(self, symbols: Tensor, mask: Tensor) -> Tensor:
         """The most probable tags [batch, length] by Viterbi; -1 where masked."""
-        return viterbi.best_path(*self._chain(symbols, mask))[0]
+        emissions = self.emissions[symbols.where(mask, 0)]
+        return viterbi.best_path(emissions, mask, self.start, self.transitions, torch.zeros_like(self.start))[0]
 
     def count(self, symbols: Tensor, tags: Tensor, mask: Tensor) -> Counts:
         """Count what tagged sequences do."""
-        ones = nn.functional.one_hot(tags.where(mask, 0), len(self.start)).to(self.start) * mask.unsqueeze(-1)
-        place = chains.Layout.of(mask)
-        laid = place.gather(ones) * place.valid.unsqueeze(-1)
-        return Counts(
-            laid[0].sum(0), torch.einsum("tbi,tbj->ij", laid[:-1], laid[1:]), self._emitted(symbols, ones, mask)
-        )
+        place = Layout.of(mask)
+        ones = nn.functional.one_hot(place.gather(tags), len(self.start)).to(self.start)
+        pairs = ones[place.previous].t() @ ones[place.first :]
+        return Counts(ones[: place.first].sum(0), pairs, self._emitted(place.gather(symbols), ones))
 
     def expect(self, symbols: Tensor, mask: Tensor) -> tuple[Tensor, Counts]:
         """The E step: log-likelihood of the batch and its expected counts."""
-        log_likelihood, marginals, pairs = chains.expectations(*self._chain(symbols, mask))
-        first = mask.to(torch.uint8).argmax(1)
-        start = marginals[torch.arange(len(mask), device=mask.device), first].sum(0)
-        return log_likelihood.sum(), Counts(start, pairs.sum(0), self._emitted(symbols, marginals, mask))
+        place = Layout.of(mask)
+        log_likelihood, marginals, pairs = self._expect(place, symbols)
+        start, emissions = marginals[: place.first].sum(0), self._emitted(place.gather(symbols), marginals)
+        return log_likelihood.sum(), Counts(start, pairs, emissions)
 
     def maximise(self, counts: Counts, smoothing: float = 0.0) -> None:
         """The M step: probabilities in proportion to the counts, each raised by `smoothing`; uniform without any."""
@@ -92,15 +93,17 @@ class HMM(nn.Module):
                 break
         return history
 
-    def _chain(self, symbols: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        emissions = self.emissions[symbols.where(mask, 0)]
-        return emissions, mask, self.start, self.transitions, torch.zeros_like(self.start)
+    def _expect(self, place: Layout, symbols: Tensor) -> chains.Expectations:
+        emissions = self.emissions.index_select(0, place.gather(symbols))
+        return chains.expectations(
+            place, emissions, self.start, self.transitions, torch.zeros_like(self.start), summed=True
+        )
 
-    def _emitted(self, symbols: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
-        return torch.zeros_like(self.emissions).index_add_(0, symbols[mask], weights[mask])
+    def _emitted(self, symbols: Tensor, weights: Tensor) -> Tensor:
+        return torch.zeros_like(self.emissions).index_add_(0, symbols, weights)
 
 
-def pack(sequences: Iterable[Tensor], tokens: int = 32_768) -> list[tuple[Tensor, Tensor]]:
+def pack(sequences: Iterable[Tensor], tokens: int = 4_096) -> list[tuple[Tensor, Tensor]]:
     """Sequences of symbols as batches of like lengths, at most `tokens` padded positions each (or one sequence)."""
     ordered = sorted(sequences, key=len)
     batches, begin = [], 0

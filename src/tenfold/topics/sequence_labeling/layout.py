@@ -7,54 +7,64 @@ from torch import Tensor
 
 
 class Layout(NamedTuple):
-    """Valid positions of each sequence moved to its front, time first.
+    """Valid positions and nothing else, as rows: all sequences' first ones, then their second ones, and so on.
 
-    `positions` [time, batch] are rows of the flattened [batch * length]; `lengths` [batch] count the valid ones;
-    `valid` [time, batch] marks them; `mirror` [time, batch] is the time at which each sequence, read backwards, is.
+    At each time the longest sequence comes first, so those that go on are the first rows of the time before.
+
+    positions: [rows], in the flattened [batch * width].
+    sequences: [rows], whose each is.
+    mirror: [rows], the row at which each sequence, read backwards, is.
+    previous: [rows - first], the row before, of each row but those of the first time.
+    sizes: how many rows each time has.
+    lengths: [batch], how many rows each sequence has.
+    width: positions of a sequence, masked ones included.
     """
 
     positions: Tensor
-    lengths: Tensor
-    valid: Tensor
+    sequences: Tensor
     mirror: Tensor
+    previous: Tensor
+    sizes: list[int]
+    lengths: Tensor
+    width: int
 
     @classmethod
     def of(cls, mask: Tensor) -> "Layout":
-        """Lay out a boolean `mask` [batch, length] of any form, holes and empty rows included."""
-        batch, length = mask.shape
+        """Lay out a boolean `mask` [batch, width] of any form, holes and empty rows included."""
         lengths = mask.sum(1)
-        time = max(int(lengths.max()), 1)
-        order = torch.argsort(~mask, dim=1, stable=True)[:, :time].t()
-        steps = torch.arange(time, device=mask.device).unsqueeze(1)
-        positions = order + torch.arange(batch, device=mask.device) * length
-        return cls(positions, lengths, steps < lengths, (lengths - 1 - steps).clamp_(min=0))
+        longest_first, order = lengths.sort(descending=True, stable=True)
+        steps = torch.arange(int(longest_first[0]) if len(lengths) else 0, device=mask.device)
+        inside = longest_first > steps.unsqueeze(1)
+        times, rank = inside.nonzero(as_tuple=True)
+        sizes = inside.sum(1)
+        counts, begins = sizes.tolist(), sizes.cumsum(0) - sizes
 
-    def take(self, rows: Tensor) -> "Layout":
-        """The same for some sequences of the batch only."""
-        return Layout(self.positions[:, rows], self.lengths[rows], self.valid[:, rows], self.mirror[:, rows])
+        sequences, later = order[rank], slice(sum(counts[:1]), None)
+        positions = mask.flatten().nonzero().squeeze(1)[(lengths.cumsum(0) - lengths)[sequences] + times]
+        mirror = begins[longest_first[rank] - 1 - times] + rank
+        previous = begins[times[later] - 1] + rank[later]
+        return cls(positions, sequences, mirror, previous, counts, lengths, mask.shape[1])
+
+    @property
+    def first(self) -> int:
+        """How many sequences are not empty: the rows of the first time."""
+        return self.sizes[0] if self.sizes else 0
+
+    @property
+    def ends(self) -> Tensor:
+        """The last row of each sequence that is not empty, in the order of the first rows."""
+        return self.mirror[: self.first]
 
     def gather(self, values: Tensor) -> Tensor:
-        """[batch, length, ...] to [time, batch, ...]; what follows a sequence's end is not to be used."""
-        picked = values.flatten(0, 1).index_select(0, self.positions.flatten())
-        return picked.view(*self.valid.shape, *values.shape[2:])
+        """[batch, width, ...] to [rows, ...]."""
+        return values.flatten(0, 1).index_select(0, self.positions)
 
-    def gather_both(self, values: Tensor) -> Tensor:
-        """[batch, length, tags] to [2, time, batch, tags]: forwards, and each sequence read backwards."""
-        both = torch.stack([self.positions, self.positions.gather(0, self.mirror)])
-        return values.flatten(0, 1).index_select(0, both.flatten()).view(*both.shape, -1)
+    def scatter(self, values: Tensor, fill: int = 0) -> Tensor:
+        """[rows, ...], or the last rows alone, back to [batch, width, ...], with `fill` in all other places."""
+        out = values.new_full((len(self.lengths) * self.width, *values.shape[1:]), fill)
+        out.index_copy_(0, self.positions[len(self.positions) - len(values) :], values)
+        return out.view(-1, self.width, *values.shape[1:])
 
-    def reverse(self, values: Tensor) -> Tensor:
-        """Each sequence of [time, batch, tags] read backwards; what follows its end is not to be used."""
-        rows = self.mirror * len(self.lengths) + torch.arange(len(self.lengths), device=self.mirror.device)
-        return values.flatten(0, 1).index_select(0, rows.flatten()).view_as(values)
-
-    def scatter(self, values: Tensor, length: int) -> Tensor:
-        """[time, batch, ...] back to [batch, length, ...], with zero wherever no position is written."""
-        out = values.new_zeros(len(self.lengths) * length, *values.shape[2:])
-        out.index_copy_(0, self.positions.flatten(), values.flatten(0, 1))
-        return out.view(-1, length, *values.shape[2:])
-
-    def last(self, values: Tensor) -> Tensor:
-        """The entry of [time, batch, ...] at each sequence's end, [batch, ...]."""
-        rows = torch.arange(len(self.lengths), device=self.lengths.device)
-        return values[(self.lengths - 1).clamp(min=0), rows]
+    def total(self, values: Tensor) -> Tensor:
+        """Sums of [rows, ...] over each sequence, [batch, ...]."""
+        return values.new_zeros(len(self.lengths), *values.shape[1:]).index_add_(0, self.sequences, values)
