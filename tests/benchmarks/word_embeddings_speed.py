@@ -1,17 +1,19 @@
 """Words a second and quality of skip-gram, CBOW and FastText beside gensim's, on the same text, settings and threads.
 
     python tests/benchmarks/word_embeddings_speed.py [--text FILE] [--threads 1 2] [--rounds 3] [--seeds 5] [--models
-    ...]
+    ...] [--set step_words=512 ...]
 
 The text is the embedded People's Daily, or a file of English (then WordSim-353, SimLex-999 and analogies are measured
-too). Held-out loss is the textbook's mean over the same pairs and noise words for both. A round is one epoch, called in
-turn.
+too). Held-out loss is the textbook's mean over the same pairs and noise words for both, on the test split. A round is
+one epoch, called in turn. With `--set` only our vectors are trained, by those settings of the model, and the loss is
+that of the validation split: so settings are ranked, and the test split stays what it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from gensim.models import FastText
 from gensim.models import Word2Vec as GensimWord2Vec
 from harness import interleaved, table
 
+from tenfold.data.base import Split
 from tenfold.topics.word_embeddings.blocks import SENTENCE_END
 from tenfold.topics.word_embeddings.data import CorpusData, PeopleDailyText, TextCorpus
 from tenfold.topics.word_embeddings.evaluation import PACKAGED, evaluate_vectors
@@ -29,14 +32,14 @@ from tenfold.topics.word_embeddings.rates import linear_decay
 from tenfold.topics.word_embeddings.vectors import WordVectors
 
 BUCKETS, EPOCHS, STRETCHES = 200_000, 5, 64
-RATES = {"skipgram": 0.025, "cbow": 0.075, "fasttext": 0.025}  # gensim: 0.025 for all; its CBOW gradient is not divided
+RATES = {"skipgram": 0.035, "cbow": 0.075, "fasttext": 0.025}  # gensim: 0.025 for all; its CBOW gradient is not divided
 
 
-def our_model(name: str, data: CorpusData, seed: int, workers: int = 1) -> Word2Vec:
+def our_model(name: str, data: CorpusData, seed: int, **settings: Any) -> Word2Vec:
     torch.manual_seed(seed)
     words = data.spec.words
     network = SubwordEmbedding(words, buckets=BUCKETS) if name == "fasttext" else WordEmbedding(len(words))
-    model = Word2Vec(data.spec, network, architecture="cbow" if name == "cbow" else "skipgram", workers=workers)
+    model = Word2Vec(data.spec, network, architecture="cbow" if name == "cbow" else "skipgram", **settings)
     model.cutter.seed = seed
     return model
 
@@ -77,21 +80,21 @@ def _rows(matrix: np.ndarray, order: list[int]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([matrix, np.zeros_like(matrix[:1])])[order])
 
 
-def held_out(name: str, data: CorpusData, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
-    """Mean textbook loss on the test split, of vectors in the order of our vocabulary."""
+def held_out(name: str, data: CorpusData, split: Split, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
+    """Mean textbook loss on a split, of vectors in the order of our vocabulary."""
     judge = our_model("skipgram" if name == "fasttext" else name, data, seed=0)
     judge.network.inputs.weight.data, judge.network.outputs.data = inputs, outputs
     total = weight = 0.0
     with torch.no_grad():
-        for chosen in torch.arange(len(data.splits["test"])).split(8):
-            loss, number = judge.loss_of(judge.cut(data.splits["test"].fetch(chosen)))
+        for chosen in torch.arange(len(data.splits[split])).split(8):
+            loss, number = judge.loss_of(judge.cut(data.splits[split].fetch(chosen)))
             total, weight = total + float(loss), weight + float(number)
     return total / weight
 
 
 def speed(name: str, data: CorpusData, sentences: list[list[str]], threads: int, rounds: int) -> list[str]:
     torch.set_num_threads(1)  # ours has workers, as theirs
-    ours, theirs = our_model(name, data, 1, threads), their_model(name, sentences, 1, threads)
+    ours, theirs = our_model(name, data, 1, workers=threads), their_model(name, sentences, 1, threads)
     seconds = interleaved(
         {
             "ours": lambda: our_epoch(ours, data, 0, EPOCHS, RATES[name]),
@@ -110,26 +113,39 @@ def speed(name: str, data: CorpusData, sentences: list[list[str]], threads: int,
     ]
 
 
-def quality(
-    name: str, data: CorpusData, sentences: list[list[str]], seed: int, sets: list[str]
-) -> dict[str, list[float]]:
-    """Scores of ours and of gensim's after `EPOCHS` epochs from one seed: held-out loss, then each set."""
+def our_vectors(name: str, data: CorpusData, seed: int, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and outputs after `EPOCHS` epochs."""
     torch.set_num_threads(1)
-    ours, words = our_model(name, data, seed), data.spec.words
+    ours = our_model(name, data, seed, **settings)
     for epoch in range(EPOCHS):
         our_epoch(ours, data, epoch, EPOCHS, RATES[name])
+    return ours.vectors().matrix, ours.network.outputs.data
+
+
+def their_vectors(
+    sentences: list[list[str]], name: str, data: CorpusData, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same of gensim's, in the order of our vocabulary."""
     theirs = their_model(name, sentences, seed, 1)
     train_theirs(theirs, sentences, EPOCHS)
-    order = [theirs.wv.key_to_index.get(word, -1) for word in words]  # -1: a word of the held-out text only
-    pairs = {
-        "ours": (ours.vectors().matrix, ours.network.outputs.data),
-        "gensim": (_rows(theirs.wv.vectors, order), _rows(theirs.syn1neg, order)),
-    }
-    scores = {}
-    for who, (inputs, outputs) in pairs.items():
-        judged = evaluate_vectors(WordVectors(words, inputs), sets)
-        scores[who] = [held_out(name, data, inputs, outputs), *(judged[one].value for one in sets)]
-    return scores
+    order = [theirs.wv.key_to_index.get(word, -1) for word in data.spec.words]  # -1: of the held-out text only
+    return _rows(theirs.wv.vectors, order), _rows(theirs.syn1neg, order)
+
+
+def setting(name: str, data: CorpusData, settings: dict[str, int]) -> list[str]:
+    """Validation loss of ours after `EPOCHS` epochs with `settings`, from one seed."""
+    loss = held_out(name, data, "val", *our_vectors(name, data, 1, **settings))
+    return [name, " ".join(f"{key}={value}" for key, value in settings.items()), f"{loss:.4f}"]
+
+
+def quality(
+    who: str, name: str, data: CorpusData, sentences: list[list[str]], seed: int, sets: list[str]
+) -> list[float]:
+    """Test scores of ours or of gensim's after `EPOCHS` epochs from one seed: held-out loss, then each set."""
+    train = our_vectors if who == "ours" else partial(their_vectors, sentences)
+    inputs, outputs = train(name, data, seed)
+    judged = evaluate_vectors(WordVectors(data.spec.words, inputs), sets)
+    return [held_out(name, data, "test", inputs, outputs), *(judged[one].value for one in sets)]
 
 
 def interval(values: list[float]) -> str:
@@ -149,11 +165,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=list(RATES), choices=list(RATES))
+    parser.add_argument("--of", nargs="+", default=["ours", "gensim"], choices=["ours", "gensim"], help="whose quality")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=NUMBER")
     given = parser.parse_args()
     data = TextCorpus(given.text, unit="paragraph") if given.text else PeopleDailyText()
     data.setup()
     sentences, sets = their_sentences(data), list(PACKAGED) if given.text else []
     print(f"{sum(map(len, sentences)):,} words, {len(data.spec.words):,} distinct\n")
+    if given.set:
+        settings = {key: int(value) for key, _, value in (one.partition("=") for one in given.set)}
+        print(table(["model", "settings", "validation loss"], [setting(name, data, settings) for name in given.models]))
+        return
     if given.rounds:
         rows = [
             speed(name, data, sentences, threads, given.rounds) for threads in given.threads for name in given.models
@@ -161,9 +183,9 @@ def main() -> None:
         print(table(["model", "threads", "words/s", "gensim", "ratio"], rows), flush=True)
     rows = []
     for name in given.models if given.seeds else []:
-        runs = [quality(name, data, sentences, seed, sets) for seed in range(1, given.seeds + 1)]
-        for who in ("ours", "gensim"):
-            rows.append([name, who, *map(interval, map(list, zip(*(run[who] for run in runs), strict=True)))])
+        for who in given.of:
+            runs = [quality(who, name, data, sentences, seed, sets) for seed in range(1, given.seeds + 1)]
+            rows.append([name, who, *map(interval, map(list, zip(*runs, strict=True)))])
     if rows:
         print("\n" + table(["model", "of", "held-out loss", *sets], rows))
 

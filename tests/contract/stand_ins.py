@@ -173,6 +173,7 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
     "images/folder": pictures,
     "tabular/csv": csv_table,
     "text/tsv": tsv,
+    "text/tsv_rows": tsv,
     "text/conll": conll,
     "text/conllu": conllu,
     "text/roles": roles,

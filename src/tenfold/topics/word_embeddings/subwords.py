@@ -53,6 +53,18 @@ def ngram_hashes(words: Sequence[str], min_n: int, max_n: int) -> tuple[NDArray[
     return hashes[order], owner[starts[order]]
 
 
+def word_hashes(words: Sequence[str]) -> NDArray[np.uint32]:
+    """32-bit FNV-1a hash of each whole word, bytes above 127 counting as negative."""
+    encoded = [word.encode(errors="surrogatepass") for word in words]
+    sizes = np.array([len(word) for word in encoded], np.int64)
+    flat = np.frombuffer(b"".join(encoded), np.int8).astype(np.int32).astype(np.uint32)
+    begin, state = np.cumsum(sizes) - sizes, np.full(len(encoded), FNV_START)
+    for place in range(int(sizes.max(initial=0))):
+        longer = sizes > place
+        state[longer] = (state[longer] ^ flat[begin[longer] + place]) * FNV_PRIME
+    return state
+
+
 def subword_rows(words: Sequence[str], buckets: int, min_n: int = 3, max_n: int = 6) -> tuple[Tensor, Tensor]:
     """Rows of `SubwordTable` for every word: its own (its place in `words`), then `len(words) + hash % buckets` of its
     n-grams.
