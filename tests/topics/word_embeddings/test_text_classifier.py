@@ -70,7 +70,7 @@ def test_probabilities_sum_to_one_and_padding_changes_nothing(objective: str) ->
     texts, labels = batch()
     logits = network(texts)
     torch.testing.assert_close(logits, network(torch.nn.functional.pad(texts, (0, 3))))
-    mean = torch.stack([network.rows[row[row > 0]].mean(0) for row in texts])
+    mean = torch.stack([network.embedding.weight[row[row > 0]].mean(0) for row in texts])
     torch.testing.assert_close(network.hidden(texts), mean)
     if objective == "softmax":
         torch.testing.assert_close(logits, mean @ network.outputs.T)
@@ -143,7 +143,7 @@ def test_its_probabilities_are_fasttexts_own(tmp_path: Path) -> None:
     words, labels = theirs.get_words(), tuple(theirs.get_labels())
     given = TextRowSpec(labels, "words", ("<pad>", "<unk>", *words), 99, (30, 30), 3, 100, 2, 4)
     network = FastTextClassifier(**given.network_arguments(), channels=6)
-    network.rows.data[2:] = torch.from_numpy(theirs.get_input_matrix())
+    network.embedding.weight.data[2:] = torch.from_numpy(theirs.get_input_matrix())
     network.outputs.data = torch.from_numpy(theirs.get_output_matrix())
     for text in ("good w1 w2", "bad unseen 好 w1"):
         ours = network(torch.tensor([given.encode(text)])).softmax(1)[0]

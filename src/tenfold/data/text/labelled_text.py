@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,8 @@ from tenfold.data.text.spec import TextSpec
 from tenfold.data.text.tokenizers import TOKENIZERS, TokenizerName, check_tokenizer, suited_tokenizer
 from tenfold.data.text.vocabulary import Vocabulary
 from tenfold.errors import UserError
+from tenfold.topics.word_embeddings.formats import load_vectors
+from tenfold.topics.word_embeddings.vectors import WordVectors
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class TextData(DataModule):
     tokenizer: words, characters, or auto: by the script of the training texts.
     min_count, max_size: tokens rarer than the one, or beyond the other, are unknown; `max_size` null for no limit.
     max_length: tokens of a text that are kept, the first ones.
+    vectors: trained vectors of tokens that the network's embedding begins with, a file of word2vec or GloVe; the tokens
+        that it has are known even where training lacks them.
     The other arguments are those of `DataModule`.
     """
 
@@ -55,6 +60,7 @@ class TextData(DataModule):
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         deduplicate: bool = True,
+        vectors: str | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -69,6 +75,7 @@ class TextData(DataModule):
         self.tokenizer = tokenizer
         self.min_count, self.max_size, self.max_length = min_count, max_size, max_length
         self.val_fraction, self.test_fraction, self.deduplicate = val_fraction, test_fraction, deduplicate
+        self.vectors: WordVectors | None = load_vectors(Path(vectors).expanduser()) if vectors else None
 
     def read_texts(self) -> tuple[Mapping[str, LabelledTexts], tuple[str, ...]]:
         """The splits that have data of their own, train at least, and the class names."""
@@ -98,7 +105,10 @@ class TextData(DataModule):
     def _build_spec(self, texts: list[str], class_names: tuple[str, ...]) -> TextSpec:
         tokenizer = suited_tokenizer(texts) if self.tokenizer == "auto" else self.tokenizer
         vocabulary = Vocabulary.build(map(TOKENIZERS[tokenizer], texts), self.min_count, self.max_size)
-        return TextSpec(class_names, tokenizer, vocabulary.tokens, self.max_length)
+        tokens = vocabulary.tokens
+        if self.vectors is not None:
+            tokens = tuple(dict.fromkeys((*tokens, *self.vectors.words)))[: self.max_size]
+        return TextSpec(class_names, tokenizer, tokens, self.max_length)
 
     def labels(self, split: Split) -> Tensor:
         """The class of every text of a split, `[texts]`."""

@@ -11,11 +11,13 @@ from torch.nn import functional as F
 
 from tenfold.config.spec import DataSpec
 from tenfold.data.base import DataModule, Labelled
+from tenfold.data.text.labelled_text import TextData
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.errors import UserError
 from tenfold.topics.classification import metrics
+from tenfold.topics.word_embeddings.vectors import WordVectors
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture
@@ -82,6 +84,26 @@ class Classifier(TenfoldModule):
         if self.balanced:
             counts = data.labels("train").bincount(minlength=len(self.class_names))
             self.class_weights.copy_(counts.sum() / (len(counts) * counts))
+        if isinstance(data, TextData) and data.vectors is not None:
+            self._begin_with(data.vectors, data.spec.tokens)
+
+    def _begin_with(self, vectors: WordVectors, tokens: Sequence[str]) -> None:
+        """Let the network's embedding begin with the vectors of those `tokens` that have one, at its own scale."""
+        table = getattr(getattr(self.network, "embedding", None), "weight", None)
+        if table is None:
+            raise UserError(
+                f"data.vectors: {type(self.network).__name__} takes no vectors; expected null, or a model such as "
+                "classification/text_cnn"
+            )
+        if vectors.matrix.shape[1] != table.shape[1]:
+            raise UserError(
+                f"data.vectors: found {vectors.matrix.shape[1]} numbers a token, expected {table.shape[1]} as the "
+                "network's embedding has"
+            )
+        places = [(row, vectors.index[token]) for row, token in enumerate(tokens) if token in vectors.index]
+        rows, found = torch.tensor(places).view(-1, 2).unbind(1)
+        with torch.no_grad():
+            table[rows] = vectors.matrix[found].to(table) * (table[1:].std() / vectors.matrix.std())
 
     def logits(self, batch: Any) -> Tensor:
         """`[batch, classes]`."""

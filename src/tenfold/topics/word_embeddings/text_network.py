@@ -43,9 +43,9 @@ class FastTextClassifier(nn.Module):
             close = nearest(str(objective), ["softmax", "hierarchical"])
             raise UserError(f"model.network.objective: found {objective!r}, expected softmax or hierarchical{close}")
         self.hierarchical = objective == "hierarchical"
-        self.rows = nn.Parameter(torch.empty(num_rows, channels).uniform_(-1 / channels, 1 / channels))
+        self.embedding = nn.Embedding(num_rows, channels, padding_idx=0)
         with torch.no_grad():
-            self.rows[:2] = 0  # padding, and a text of nothing
+            self.embedding.weight.uniform_(-1 / channels, 1 / channels)[:2] = 0  # padding, and a text of nothing
         self.outputs = nn.Parameter(torch.zeros(len(class_counts), channels))  # of classes, or of a tree's inner nodes
         nodes, signs = huffman_paths(torch.tensor(class_counts)) if self.hierarchical else torch.zeros(2, 0)
         self.register_buffer("nodes", nodes, persistent=False)
@@ -54,9 +54,10 @@ class FastTextClassifier(nn.Module):
     def hidden(self, texts: Tensor) -> Tensor:
         """The mean of each text's rows [batch, channels], of rows [batch, entries] filled up with 0."""
         if torch.compiler.is_exporting():
-            inside = (texts != 0).unsqueeze(2).to(self.rows.dtype)
-            return (F.embedding(texts, self.rows) * inside).sum(1) / inside.sum(1).clamp(min=1)
-        return F.embedding_bag(texts, self.rows, mode="mean", padding_idx=0)
+            embedded = self.embedding(texts)
+            inside = (texts != 0).unsqueeze(2).to(embedded.dtype)
+            return (embedded * inside).sum(1) / inside.sum(1).clamp(min=1)
+        return F.embedding_bag(texts, self.embedding.weight, mode="mean", padding_idx=0)
 
     def forward(self, texts: Tensor) -> Tensor:
         scores = self.hidden(texts) @ self.outputs.T
@@ -77,4 +78,4 @@ class FastTextClassifier(nn.Module):
         inside = texts != 0
         share = change / inside.sum(1, keepdim=True).clamp(min=1)
         owner = torch.repeat_interleave(inside.sum(1))
-        self.rows.index_add_(0, texts[inside], share[owner])
+        self.embedding.weight.index_add_(0, texts[inside], share[owner])
