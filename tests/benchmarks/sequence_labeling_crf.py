@@ -1,4 +1,4 @@
-"""CRF layer against pytorch-crf (`pip install 'tenfold[bench]'`): one thread, interleaved, medians.
+"""CRF layer against pytorch-crf (`pip install 'tenfold[bench]'`): one thread, interleaved, medians of CPU time.
 
 python tests/benchmarks/sequence_labeling_crf.py
 """
@@ -16,7 +16,7 @@ from tenfold.topics.sequence_labeling.crf import CRF
 
 SIZES = [(9, 32, 50), (9, 8, 200), (21, 32, 50), (50, 32, 50), (50, 8, 200)]  # tags, batch, length
 TARGETS = {9: 3, 21: 5, 50: 12}
-REPEATS = 15
+REPEATS = 25
 
 
 def main() -> None:
@@ -91,14 +91,14 @@ def check_equal(ours: CRF, peer: PeerCRF, emissions: Tensor, tags: Tensor, mask:
     assert [path[path >= 0].tolist() for path in paths] == peer.decode(emissions.detach(), mask)
 
 
-def medians(*calls: Callable[[], object]) -> list[float]:
-    """Milliseconds of each call, taken in turns."""
+def medians(*calls: Callable[[], object], repeats: int = REPEATS) -> list[float]:
+    """Milliseconds of the CPU for each call, taken in turns: the clock's, were the machine idle."""
     times: list[list[float]] = [[] for _ in calls]
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for call, taken in zip(calls, times, strict=True):
-            begin = time.perf_counter()
+            begin = time.process_time()
             call()
-            taken.append(1000 * (time.perf_counter() - begin))
+            taken.append(1000 * (time.process_time() - begin))
     return [statistics.median(taken) for taken in times]
 
 

@@ -1,5 +1,5 @@
 """Training throughput of the BiLSTM-CRF against the same network with pytorch-crf on top: one thread, interleaved,
-medians.
+medians of CPU time.
 
     python tests/benchmarks/sequence_labeling_throughput.py
 """
@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from harness import interleaved, table
+from harness import table
+from sequence_labeling_crf import medians
 from torch import Tensor, nn
 from torchcrf import CRF as PeerCRF
 
@@ -43,14 +44,9 @@ def main() -> None:
         tags = torch.randint(num_tags, mask.shape)
         ours, peer = network(num_tags), network(num_tags)
         peer.decoder = Peer(num_tags)
-        contestants = {name: stepper(net, inputs, tags, mask) for name, net in (("ours", ours), ("peer", peer))}
-        seconds = interleaved(contestants, rounds=9)
-        tokens = int(mask.sum())
-        speeds = {name: tokens / taken for name, taken in seconds.items()}
-        ratio = speeds["ours"] / speeds["peer"]
-        rows.append(
-            [num_tags, f"{batch} × {length}", f"{speeds['ours']:,.0f}", f"{speeds['peer']:,.0f}", f"{ratio:.2f}"]
-        )
+        taken = medians(*(stepper(net, inputs, tags, mask) for net in (ours, peer)))
+        mine, theirs = (1000 * int(mask.sum()) / milliseconds for milliseconds in taken)
+        rows.append([num_tags, f"{batch} × {length}", f"{mine:,.0f}", f"{theirs:,.0f}", f"{mine / theirs:.2f}"])
     print(table(["tags", "batch × length", "tokens/s", "with pytorch-crf", "ratio"], rows))
 
 

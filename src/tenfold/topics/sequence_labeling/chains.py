@@ -10,8 +10,8 @@ product then takes the place of a log-sum-exp over :math:`K^2` terms. Sequences 
 falls below what the type can hold are done again on logarithms.
 
 All functions take scores to start with a tag, to go from one to another, and to end: `start` [tags], `transitions`
-[from, to] and `end` [tags]. Minus infinity forbids. Emissions [rows, tags] are those of the valid positions alone, in
-the rows of a `Layout`.
+[from, to] and `end` [tags]. Minus infinity forbids. Emissions are a table [symbols, tags], of which `symbols` [rows]
+names the one at each row of a `Layout`; for a CRF each position is a symbol of its own.
 """
 
 import math
@@ -38,15 +38,21 @@ class Expectations(NamedTuple):
 
 
 def expectations(
-    place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, summed: bool = False
+    place: Layout,
+    symbols: Tensor,
+    emissions: Tensor,
+    start: Tensor,
+    transitions: Tensor,
+    end: Tensor,
+    summed: bool = False,
 ) -> Expectations:
     """What the chains expect; the transitions of each sequence, or `summed` over all."""
-    log_partition, marginals, before, after, steps, lost = _scaled(place, emissions, start, transitions, end)
+    log_partition, marginals, before, after, steps, lost = _scaled(place, symbols, emissions, start, transitions, end)
     redone = None
     if bool(lost.any()):
         again = torch.zeros_like(place.lengths, dtype=torch.bool).index_fill_(0, place.sequences[lost], True)
         rows = again[place.sequences]
-        redone = _logarithmic(Layout.of(place.scatter(rows)), emissions[rows], start, transitions, end)
+        redone = _logarithmic(Layout.of(place.scatter(rows)), emissions[symbols[rows]], start, transitions, end)
         log_partition = torch.where(again, redone.log_partition, log_partition)
         marginals[rows] = redone.marginals
         before[rows[place.first :]] = after[rows[place.first :]] = 0
@@ -61,10 +67,10 @@ def expectations(
 
 
 def path_score(
-    place: Layout, emissions: Tensor, tags: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+    place: Layout, symbols: Tensor, tags: Tensor, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
 ) -> Tensor:
     """:math:`s(y)` [batch] of `tags` [rows]."""
-    scores = emissions.gather(1, tags.unsqueeze(1)).squeeze(1)
+    scores = emissions[symbols, tags]
     scores[place.first :] += transitions[tags[place.previous], tags[place.first :]]
     scores[: place.first] += start[tags[: place.first]] + end[tags[place.ends]]
     return place.total(scores)
@@ -80,7 +86,7 @@ def subtract_path(place: Layout, tags: Tensor, marginals: Tensor, pairs: Tensor)
 
 
 def _scaled(
-    place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+    place: Layout, symbols: Tensor, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     r"""The fast way: log-partition, marginals, and what the expected transitions are the product of.
 
@@ -90,9 +96,8 @@ def _scaled(
     peaks, ends = _peak(emissions), torch.stack([start, end])
     at_ends, at_steps = _peak(ends), _peak(transitions.flatten())
     first, steps = (ends - at_ends).exp_(), (transitions - at_steps).exp_()
-    states = emissions.new_empty(2, *emissions.shape)
-    torch.sub(emissions, peaks, out=states[0]).exp_()
-    torch.index_select(states[0], 0, place.mirror, out=states[1])
+    both = torch.cat([symbols, symbols[place.mirror]])
+    states = (emissions - peaks).exp_().index_select(0, both).view(2, len(symbols), -1)
     entered, scales = _scan(place.sizes, states, first, torch.stack([steps, steps.t()]))
 
     forward, after = states[0], states[1].index_select(0, place.mirror)
@@ -100,11 +105,11 @@ def _scaled(
     overlap = marginals.sum(-1, keepdim=True)
     lost = overlap.squeeze(1) <= 1e9 * _tiny(overlap)
     if not _is_dense(first, steps):
-        lost |= _underflows(place, states, scales, emissions, ends, torch.stack([transitions, transitions.t()]))
+        lost |= _underflows(place, states, scales, emissions, both, ends, torch.stack([transitions, transitions.t()]))
     share = overlap.reciprocal_()
     before, after = forward.index_select(0, place.previous), after[place.first :] * share[place.first :]
 
-    log_partition = place.total(peaks.squeeze(1)) + (place.lengths - 1).clamp_(min=0) * at_steps
+    log_partition = place.total(peaks.squeeze(1)[symbols]) + (place.lengths - 1).clamp_(min=0) * at_steps
     rescaled = torch.cat(place.sequences.split(place.sizes)[:: RESCALE_EVERY[emissions.dtype]])
     log_partition.index_add_(0, rescaled, torch.cat(scales, 1)[0].log_().squeeze(1))
     last = (forward[place.ends] @ first[1]).log_() + at_ends.sum()
@@ -146,23 +151,30 @@ def _is_dense(first: Tensor, steps: Tensor) -> bool:
 
 
 def _underflows(
-    place: Layout, states: Tensor, scales: list[Tensor], emissions: Tensor, first: Tensor, steps: Tensor
+    place: Layout,
+    states: Tensor,
+    scales: list[Tensor],
+    emissions: Tensor,
+    symbols: Tensor,
+    first: Tensor,
+    steps: Tensor,
 ) -> Tensor:
     """Mark the rows in which a state that some path can reach came too near to zero, in either direction.
 
-    `states` and `scales` as `_scan` gives them; `first` [2, tags] and `steps` [2, from, to] are scores.
+    `states` and `scales` as `_scan` gives them; `symbols` [2 * rows] are those of the states, `first` [2, tags] and
+    `steps` [2, from, to] the scores.
     """
     lost = torch.zeros_like(place.mirror, dtype=torch.bool)
     unscaled = torch.ones_like(states[..., :1])
     for part, scale in zip(unscaled.split(place.sizes, 1)[:: RESCALE_EVERY[states.dtype]], scales, strict=False):
         part.copy_(scale)
     small = states * unscaled < 1e3 * _tiny(states)
-    for way, rows in enumerate((torch.arange(len(lost), device=lost.device), place.mirror)):
+    for way, observed in enumerate(symbols.view(2, -1)):
         some = small[way].any(1).nonzero().squeeze(1)  # few, unless emissions forbid tags
         reached, later = (first[way] > -math.inf).repeat(len(some), 1), some >= place.first
         previous = states[way][place.previous[some[later] - place.first]]
         reached[later] = (previous > 0).to(states) @ (steps[way] > -math.inf).to(states) > 0
-        lost[some] |= (small[way][some] & reached & (emissions[rows[some]] > -math.inf)).any(1)
+        lost[some] |= (small[way][some] & reached & (emissions[observed[some]] > -math.inf)).any(1)
     return lost
 
 

@@ -138,11 +138,11 @@ def _chain_sum(
     At last the places [2, batch] where sequences start and end in the flattened batch; of empty ones, a masked one.
     """
     place = Layout.of(mask)
-    scores, rows = (start, transitions, end), place.gather(emissions)
-    total, marginals, pairs = chains.expectations(place, rows, *scores)
+    scores = emissions.flatten(0, 1), start, transitions, end
+    total, marginals, pairs = chains.expectations(place, place.positions, *scores)
     if tags is not None:
         path = place.gather(tags)
-        total -= chains.path_score(place, rows, path, *scores)
+        total -= chains.path_score(place, place.positions, path, *scores)
         chains.subtract_path(place, path, marginals, pairs)
     ends = (torch.arange(len(mask), device=mask.device) * mask.shape[1]).repeat(2, 1)
     ends[:, place.sequences[: place.first]] = torch.stack([place.positions[: place.first], place.positions[place.ends]])

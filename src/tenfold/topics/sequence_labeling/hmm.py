@@ -94,10 +94,8 @@ class HMM(nn.Module):
         return history
 
     def _expect(self, place: Layout, symbols: Tensor) -> chains.Expectations:
-        emissions = self.emissions.index_select(0, place.gather(symbols))
-        return chains.expectations(
-            place, emissions, self.start, self.transitions, torch.zeros_like(self.start), summed=True
-        )
+        scores = self.emissions, self.start, self.transitions, torch.zeros_like(self.start)
+        return chains.expectations(place, place.gather(symbols), *scores, summed=True)
 
     def _emitted(self, symbols: Tensor, weights: Tensor) -> Tensor:
         return torch.zeros_like(self.emissions).index_add_(0, symbols, weights)
