@@ -45,6 +45,13 @@ def check_fraction(key: str, fraction: float) -> None:
         raise UserError(f"{key}: found {fraction}, expected at least 0 and less than 1")
 
 
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """What is kept apart for validation and test; something must be left to train on."""
+    check_fraction("data.val_fraction", val_fraction)
+    check_fraction("data.test_fraction", test_fraction)
+    check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+
+
 def check_classes(labels: Tensor, class_names: Sequence[str]) -> None:
     """Refuse training labels of a single class; warn, in one line, where the classes are of very unequal size."""
     if not len(labels):

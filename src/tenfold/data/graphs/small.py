@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tenfold.data.base import DataModule, Split
 from tenfold.data.graphs.spec import GraphSpec
-from tenfold.data.labels import check_fraction
+from tenfold.data.labels import check_fractions
 from tenfold.data.loader import Tensors
 
 
@@ -50,9 +50,7 @@ class Atlas(DataModule):
 
     def __init__(self, val_fraction: float = 0.1, test_fraction: float = 0.2, **common: Any) -> None:
         super().__init__(**common)
-        check_fraction("data.val_fraction", val_fraction)
-        check_fraction("data.test_fraction", test_fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         self.fractions = {"val": val_fraction, "test": test_fraction}
 
     def load(self) -> None:

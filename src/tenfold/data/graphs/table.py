@@ -11,7 +11,7 @@ from torch import Tensor
 from tenfold.data.graphs.graph import Graph
 from tenfold.data.graphs.nodes import Nodes
 from tenfold.data.graphs.spec import NodeSpec, node_names, read_edges
-from tenfold.data.labels import check_fraction, stratified
+from tenfold.data.labels import check_fractions, stratified
 from tenfold.data.tabular.fit import class_names_of, column_kinds, fit
 from tenfold.data.tabular.spec import categorical
 from tenfold.data.tabular.table import Table, read_table
@@ -40,9 +40,7 @@ class CSVGraph(Nodes):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        check_fraction("data.val_fraction", val_fraction)
-        check_fraction("data.test_fraction", test_fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         self.nodes, self.edges, self.target, self.id_column = nodes, edges, target, id_column
         self.ignore, self.fractions = tuple(ignore), {"test": test_fraction, "val": val_fraction}
 

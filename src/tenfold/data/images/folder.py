@@ -15,7 +15,7 @@ from torch import Tensor
 from tenfold.data.base import Labelled
 from tenfold.data.images.base import Images, InMemory, LabelledImages
 from tenfold.data.images.pictures import channels_of, decode, decode_all, pictures_in
-from tenfold.data.labels import check_fraction, stratified
+from tenfold.data.labels import check_fractions, stratified
 from tenfold.errors import UserError, nearest
 
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
@@ -74,9 +74,7 @@ class ImageFolder(Images):
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise UserError(f"data.image_size: found {image_size}, expected pixels, or height and width in pixels")
-        check_fraction("data.val_fraction", val_fraction)
-        check_fraction("data.test_fraction", test_fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         self.path, self.channels, self.cache = Path(path), channels, cache
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
 

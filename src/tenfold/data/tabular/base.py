@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.base import DataModule, Labelled, Split
-from tenfold.data.labels import check_classes, check_fraction, majority_baseline, stratified
+from tenfold.data.labels import check_classes, check_fractions, majority_baseline, stratified
 from tenfold.data.loader import Tensors
 from tenfold.data.tabular.fit import class_names_of, column_kinds, fit
 from tenfold.data.tabular.spec import TableSpec
@@ -45,9 +45,7 @@ class Tables(DataModule):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        check_fraction("data.val_fraction", val_fraction)
-        check_fraction("data.test_fraction", test_fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         if separator is not None and len(separator) != 1:
             raise UserError(f"data.separator: found {separator!r}, expected one character, or null to find it")
         self.target, self.separator = target, separator

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.base import DataModule, Split
-from tenfold.data.labels import check_classes, check_fraction, majority_baseline, stratified
+from tenfold.data.labels import check_classes, check_fractions, majority_baseline, stratified
 from tenfold.data.text.ragged import RaggedTexts
 from tenfold.data.text.spec import TextSpec
 from tenfold.data.text.tokenizers import TOKENIZERS, TokenizerName, check_tokenizer, suited_tokenizer
@@ -69,9 +69,7 @@ class TextData(DataModule):
             raise UserError(f"data.max_length: found {max_length}, expected at least 1")
         if max_size is not None and max_size < 3:
             raise UserError(f"data.max_size: found {max_size}, expected null or at least 3 (2 are reserved)")
-        for key, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            check_fraction(f"data.{key}", fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         self.tokenizer = tokenizer
         self.min_count, self.max_size, self.max_length = min_count, max_size, max_length
         self.val_fraction, self.test_fraction, self.deduplicate = val_fraction, test_fraction, deduplicate

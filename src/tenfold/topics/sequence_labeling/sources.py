@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from tenfold.data.labels import check_fraction
+from tenfold.data.labels import check_fractions
 from tenfold.data.text.conll import read_conll
 from tenfold.data.text.conllu import FIELDS, read_conllu
 from tenfold.data.text.people_daily import name_spans, read_documents
@@ -131,8 +131,7 @@ class PeopleDaily(TaggingData):
         **tagging: Any,
     ) -> None:
         check_choice("data.task", task, list(TASKS))
-        for key, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            check_fraction(f"data.{key}", fraction)
+        check_fractions(val_fraction, test_fraction)
         super().__init__(**tagging)
         self.task, self.val_fraction, self.test_fraction = task, val_fraction, test_fraction
         self.max_documents = max_documents

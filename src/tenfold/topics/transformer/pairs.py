@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.base import DataModule, Split
-from tenfold.data.labels import check_fraction
+from tenfold.data.labels import check_fractions
 from tenfold.data.text.lines import read_lines
 from tenfold.data.text.ragged import RaggedTexts
 from tenfold.errors import UserError, nearest
@@ -132,9 +132,7 @@ class PairTSV(PairData):
     ) -> None:
         super().__init__(**common)
         self.fractions = {"test": test_fraction, "val": val_fraction}
-        for split, fraction in self.fractions.items():
-            check_fraction(f"data.{split}_fraction", fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         paths = {"train": path, "val": val_path, "test": test_path}
         self.paths = {split: Path(name).expanduser() for split, name in paths.items() if name is not None}
 

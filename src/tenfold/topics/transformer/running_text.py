@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.base import DataModule, Split
-from tenfold.data.labels import check_fraction
+from tenfold.data.labels import check_fractions
 from tenfold.data.text.corpus import find_texts, text_lines
 from tenfold.data.text.vocabulary import PADDING, UNKNOWN
 from tenfold.errors import UserError
@@ -80,9 +80,7 @@ class CharacterData(DataModule):
         if not 0 <= context < block:
             raise UserError(f"data.context: found {context}, expected 0 to {block - 1}, less than data.block")
         self.fractions = {"val": val_fraction, "test": test_fraction}
-        for split, fraction in self.fractions.items():
-            check_fraction(f"data.{split}_fraction", fraction)
-        check_fraction("data.val_fraction + data.test_fraction", val_fraction + test_fraction)
+        check_fractions(val_fraction, test_fraction)
         self.block, self.stride, self.context, self.min_count = block, stride, context, min_count
         self.order = order
 
