@@ -76,7 +76,8 @@ def markov(overrides: Sequence[str], metric: str) -> float:
         model.append("model._target_=tenfold.topics.sequence_labeling.module.SpanTagger")
     if data.get("unit") == "character":
         model.append("model.network.columns=[-1,0]")
-    return train(*overrides, *model, *COUNTED, "data.min_count=1")["metrics"][f"test/{metric}"]
+    without = ["data.lexicon_parts=0"] if data.get("lexicon_parts") else []
+    return train(*overrides, *model, *COUNTED, "data.min_count=1", *without)["metrics"][f"test/{metric}"]
 
 
 def crfsuite(overrides: Sequence[str], metric: str, options: dict[str, Any]) -> tuple[float, float]:

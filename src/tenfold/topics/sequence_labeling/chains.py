@@ -77,12 +77,13 @@ def path_score(
 
 
 def subtract_path(place: Layout, tags: Tensor, marginals: Tensor, pairs: Tensor) -> None:
-    """Take what `tags` [rows] count themselves off marginals [rows, tags] and pairs [batch, from, to]."""
+    """Take what `tags` [rows] count themselves off marginals [rows, tags] and pairs, of each sequence or summed."""
     one = marginals.new_ones(())
     marginals.scatter_add_(1, tags.unsqueeze(1), -one.expand(len(tags), 1))
-    num_tags, to = pairs.shape[-1], tags[place.first :]
-    moves = (place.sequences[place.first :] * num_tags + tags[place.previous]) * num_tags + to
-    pairs.view(-1).index_add_(0, moves, -one.expand(len(moves)))
+    steps = tags[place.previous] * marginals.shape[1] + tags[place.first :]
+    if pairs.dim() == 3:
+        steps += place.sequences[place.first :] * pairs[0].numel()
+    pairs.view(-1).index_add_(0, steps, -one.expand(len(steps)))
 
 
 def _scaled(
@@ -107,7 +108,7 @@ def _scaled(
     if not _is_dense(first, steps):
         lost |= _underflows(place, states, scales, emissions, both, ends, torch.stack([transitions, transitions.t()]))
     share = overlap.reciprocal_()
-    before, after = forward.index_select(0, place.previous), after[place.first :] * share[place.first :]
+    before, after = forward.index_select(0, place.previous), after.mul_(share)[place.first :]
 
     log_partition = place.total(peaks.squeeze(1)[symbols]) + (place.lengths - 1).clamp_(min=0) * at_steps
     rescaled = torch.cat(place.sequences.split(place.sizes)[:: RESCALE_EVERY[emissions.dtype]])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
 from tenfold.errors import UserError, nearest
+from tenfold.topics.sequence_labeling.lexicon import lexicon_columns
 
 Unit = Literal["word", "character", "role"]
 
 _WORD = re.compile(r"\w+(?:[-.'’]\w+)*|[^\w\s]")
 _BRACKETED = re.compile(r"\[.+\]")
+
+
+def columns_of(unit: str, tokens: Sequence[str], known: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The unit's columns by name; with a list of `known` words, what it says of the tokens, too."""
+    said = lexicon_columns(tokens, known) if known is not None else {}
+    return {**COLUMNS[unit](tokens), **said}
 
 
 def word_columns(tokens: Sequence[str]) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """A linear-chain conditional random field as a layer (Lafferty, McCallum, Pereira 2001)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -94,7 +95,7 @@ class CRF(nn.Module):
 
     def _expectations(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.autocast(emissions.device.type, enabled=False):
-            return _chain_sum(emissions, mask, None, *self.scores(emissions.dtype))
+            return _chain_sum(emissions, mask, None, *self.scores(emissions.dtype), False)
 
 
 class ChainSum(torch.autograd.Function):
@@ -115,31 +116,39 @@ class ChainSum(torch.autograd.Function):
         end: Tensor,
     ) -> Tensor:
         """`emissions` [batch, length, tags], `tags` [batch, length]; gives [batch]."""
-        operator = _chain_sum_operator if torch.compiler.is_compiling() else _chain_sum
-        total, *counts = operator(emissions, mask, tags, start, transitions, end)
-        ctx.save_for_backward(*counts)
+        chain = emissions, mask, tags, start, transitions, end
+        total, *counts = _operator(_chain_sum, _chain_sum_operator)(*chain, True)
+        ctx.save_for_backward(*counts, *chain)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         """The counts, weighted by the gradient [batch] that comes in."""
-        at_tags, at_steps, ends = ctx.saved_tensors
+        at_tags, at_steps, ends, *chain = ctx.saved_tensors
         emissions = at_tags * weight.view(-1, 1, 1)
         start, end = emissions.flatten(0, 1)[ends].sum(1)
-        return emissions, None, None, start, torch.tensordot(weight, at_steps, 1), end
+        transitions = _operator(_weighted_steps, _weighted_steps_operator)(weight, at_steps, *chain)
+        return emissions, None, None, start, transitions, end
 
 
 def _chain_sum(
-    emissions: Tensor, mask: Tensor, tags: Tensor | None, start: Tensor, transitions: Tensor, end: Tensor
+    emissions: Tensor,
+    mask: Tensor,
+    tags: Tensor | None,
+    start: Tensor,
+    transitions: Tensor,
+    end: Tensor,
+    summed: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Log-partition, marginals and expected transitions, less score and counts of `tags` if given.
 
-    At last the places [2, batch] where sequences start and end in the flattened batch; of empty ones, a masked one.
+    Transitions are those of each sequence, or `summed`. At last the places [2, batch] where sequences start and end in
+    the flattened batch; of empty ones, a masked one.
     """
     place = Layout.of(mask)
     scores = emissions.flatten(0, 1), start, transitions, end
-    total, marginals, pairs = chains.expectations(place, place.positions, *scores)
+    total, marginals, pairs = chains.expectations(place, place.positions, *scores, summed)
     if tags is not None:
         path = place.gather(tags)
         total -= chains.path_score(place, place.positions, path, *scores)
@@ -149,17 +158,54 @@ def _chain_sum(
     return total, place.scatter(marginals), pairs, ends
 
 
-# One operator, so that a compiler does not unroll the loop over time.
+def _weighted_steps(
+    weight: Tensor,
+    summed: Tensor,
+    emissions: Tensor,
+    mask: Tensor,
+    tags: Tensor | None,
+    start: Tensor,
+    transitions: Tensor,
+    end: Tensor,
+) -> Tensor:
+    """What `_chain_sum` counts of the transitions, each sequence weighted by `weight` [batch].
+
+    Nearly always all weigh alike, and the sum is known; else all is run again.
+    """
+    if bool((weight == weight[:1]).all()):
+        return weight[:1].sum() * summed
+    return torch.tensordot(weight, _chain_sum(emissions, mask, tags, start, transitions, end, False)[2], 1)
+
+
+# For a compiler each is one operator, so that it does not unroll the loop over time.
 _chain_sum_operator = torch.library.custom_op("tenfold::crf_chain_sum", _chain_sum, mutates_args=())
+_weighted_steps_operator = torch.library.custom_op("tenfold::crf_weighted_steps", _weighted_steps, mutates_args=())
 
 
 @_chain_sum_operator.register_fake
 def _(
-    emissions: Tensor, mask: Tensor, tags: Tensor | None, start: Tensor, transitions: Tensor, end: Tensor
+    emissions: Tensor,
+    mask: Tensor,
+    tags: Tensor | None,
+    start: Tensor,
+    transitions: Tensor,
+    end: Tensor,
+    summed: bool,
 ) -> tuple[Tensor, ...]:
     batch = emissions.shape[0]
-    pairs, ends = emissions.new_empty(batch, *transitions.shape), emissions.new_empty(2, batch, dtype=torch.long)
+    pairs = torch.empty_like(transitions) if summed else emissions.new_empty(batch, *transitions.shape)
+    ends = emissions.new_empty(2, batch, dtype=torch.long)
     return emissions.new_empty(batch), torch.empty_like(emissions), pairs, ends
+
+
+@_weighted_steps_operator.register_fake
+def _(weight: Tensor, summed: Tensor, *chain: Tensor | None) -> Tensor:
+    return torch.empty_like(summed)
+
+
+def _operator(function: Callable[..., Any], operator: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself is called sooner."""
+    return operator if torch.compiler.is_compiling() else function
 
 
 def _prepare(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

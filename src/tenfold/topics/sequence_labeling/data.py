@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from tenfold.data.base import DataModule, Split
 from tenfold.data.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from tenfold.errors import UserError, nearest
-from tenfold.topics.sequence_labeling.columns import COLUMNS, Unit, check_tokenizer
+from tenfold.topics.sequence_labeling.columns import COLUMNS, Unit, check_tokenizer, columns_of
+from tenfold.topics.sequence_labeling.lexicon import check_lexicon, collect
 from tenfold.topics.sequence_labeling.schemes import SCHEMES, convert, detect, violations
 from tenfold.topics.sequence_labeling.spans import OUTSIDE, SpanCounts, extract, split_tag
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
@@ -43,11 +44,13 @@ class TaggedBatch(NamedTuple):
 class TaggedSentences:
     """A data set of sentences end to end; `fetch` pads to the longest of the batch."""
 
-    def __init__(self, sentences: Sequence[Sentence], spec: TaggingSpec) -> None:
+    def __init__(
+        self, sentences: Sequence[Sentence], spec: TaggingSpec, known: Sequence[Collection[str]] | None = None
+    ) -> None:
         self.lengths = torch.tensor([len(sentence.tokens) for sentence in sentences], dtype=torch.long)
         self.starts = self.lengths.cumsum(0) - self.lengths
         padding = torch.zeros(1, spec.width, dtype=torch.int32)  # the last row, from which all padding is copied
-        self.inputs = torch.cat([spec.encode(*(sentence.tokens for sentence in sentences)), padding])
+        self.inputs = torch.cat([spec.encode(*(sentence.tokens for sentence in sentences), known=known), padding])
         tags = spec.encode_tags(chain.from_iterable(sentence.tags for sentence in sentences))
         self.tags = torch.tensor([*tags, NO_TAG], dtype=torch.int32)
 
@@ -73,6 +76,8 @@ class TaggingData(DataModule):
     max_characters: letters of a word that are shown one by one, the first ones; 0 for none.
     max_length: tokens; a longer sentence is cut, outside of its spans where it can be.
     vectors: pretrained word vectors, a file of word2vec or GloVe.
+    lexicon_parts: a token is also shown the training spans that it may be in; in training, those of all parts but its
+        own, of so many; 0 for none.
     """
 
     spec_class = TaggingSpec
@@ -87,6 +92,7 @@ class TaggingData(DataModule):
         max_characters: int = 16,
         max_length: int = 1000,
         vectors: str | None = None,
+        lexicon_parts: int = 0,
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -98,6 +104,8 @@ class TaggingData(DataModule):
             )
         if max_length < 1:
             raise UserError(f"data.max_length: found {max_length}, expected at least 1 token")
+        check_lexicon(lexicon_parts, scheme)
+        self.lexicon_parts = lexicon_parts
         self.unit, self.scheme, self.tokenizer = unit, scheme, tokenizer
         self.min_count, self.max_characters, self.max_length = min_count, max_characters, max_length
         self.vectors = load_vectors(Path(vectors)) if vectors else None
@@ -110,8 +118,12 @@ class TaggingData(DataModule):
         self.sentences = {split: self._cut(part, split) for split, part in self.read_sentences().items()}
         if not self.sentences["train"]:
             raise UserError("data: the train split is empty, expected at least one sentence")
-        self.spec = self._build_spec(self.sentences["train"])
-        self.splits = {split: TaggedSentences(part, self.spec) for split, part in self.sentences.items()}
+        lexicon, known = collect(self.sentences["train"], self.lexicon_parts)
+        self.spec = self._build_spec(self.sentences["train"], lexicon, known)
+        self.splits = {
+            split: TaggedSentences(part, self.spec, known if split == "train" else None)
+            for split, part in self.sentences.items()
+        }
 
     def _cut(self, sentences: list[Sentence], split: str) -> list[Sentence]:
         """No sentence longer than `max_length`, so that no batch outgrows the memory."""
@@ -120,10 +132,15 @@ class TaggingData(DataModule):
             log.warning("data: sentences of %s longer than %d tokens were cut", split, self.max_length)
         return parts
 
-    def _build_spec(self, train: Sequence[Sentence]) -> TaggingSpec:
+    def _build_spec(
+        self,
+        train: Sequence[Sentence],
+        lexicon: Collection[str] = (),
+        known: Sequence[Collection[str]] | None = None,
+    ) -> TaggingSpec:
         columns: dict[str, list[str]] = defaultdict(list)
-        for sentence in train:
-            for name, column in COLUMNS[self.unit](sentence.tokens).items():
+        for sentence, others in zip(train, known or repeat(None), strict=False):
+            for name, column in columns_of(self.unit, sentence.tokens, others).items():
                 columns[name] += column
         letters: tuple[str, ...] = ()
         if self.unit != "character" and self.max_characters:
@@ -138,6 +155,7 @@ class TaggingData(DataModule):
             max_characters=self.max_characters if letters else 0,
             vector_words=(PADDING, UNKNOWN, *self.vectors.words) if self.vectors else (),
             vector_dim=self.vectors.matrix.shape[1] if self.vectors else 0,
+            lexicon=tuple(sorted(lexicon)),
         )
 
     def _all_tags(self, seen: set[str]) -> tuple[str, ...]:

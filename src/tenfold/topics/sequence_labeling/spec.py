@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from tenfold.config.spec import DataSpec
 from tenfold.data.text.lines import lines_of
 from tenfold.data.text.vocabulary import Vocabulary
-from tenfold.topics.sequence_labeling.columns import COLUMNS, TOKENIZERS
+from tenfold.topics.sequence_labeling.columns import TOKENIZERS, columns_of
 from tenfold.topics.sequence_labeling.spans import OUTSIDE, split_tag
 
 UNSEEN = "<unseen>"  # the type of gold tags that training does not have
@@ -33,6 +33,7 @@ class TaggingSpec(DataSpec):
     characters: the vocabulary of words' letters, the first `max_characters` of which are shown; empty for none.
     tokenizer: how a raw line becomes tokens in prediction.
     vector_words: the vocabulary of pretrained vectors of `vector_dim` numbers; empty for none.
+    lexicon: the words of training that columns speak of (see `lexicon`); empty for no such columns.
     """
 
     provides = frozenset({"vocab_sizes", "num_characters", "num_vectors", "vector_dim", "tags", "scheme"})
@@ -46,6 +47,7 @@ class TaggingSpec(DataSpec):
     max_characters: int
     vector_words: tuple[str, ...] = ()
     vector_dim: int = 0
+    lexicon: tuple[str, ...] = ()
 
     def network_arguments(self) -> dict[str, Any]:
         return {
@@ -91,11 +93,18 @@ class TaggingSpec(DataSpec):
     def _letters(self) -> Vocabulary:
         return Vocabulary(self.characters)
 
-    def encode(self, *sentences: Sequence[str]) -> Tensor:
-        """Indices of each token's columns, vector and letters, of all sentences end to end: `[tokens, width]`."""
+    @cached_property
+    def _known(self) -> Collection[str] | None:
+        return frozenset(self.lexicon) or None
+
+    def encode(self, *sentences: Sequence[str], known: Iterable[Collection[str] | None] | None = None) -> Tensor:
+        """Indices of each token's columns, vector and letters, of all sentences end to end: `[tokens, width]`.
+
+        `known` has a lexicon for each sentence, in the place of the spec's.
+        """
         strings: dict[str, list[str]] = defaultdict(list)
-        for tokens in sentences:
-            for name, column in COLUMNS[self.unit](tokens).items():
+        for tokens, lexicon in zip(sentences, repeat(self._known) if known is None else known, strict=False):
+            for name, column in columns_of(self.unit, tokens, lexicon).items():
                 strings[name] += column
         tokens = list(chain.from_iterable(sentences))
         shown = torch.zeros(len(tokens), self.width, dtype=torch.int32)
@@ -160,13 +169,14 @@ class TaggingSpec(DataSpec):
         return (torch.stack(columns, dim=2),)
 
     def preprocessing(self) -> dict[str, str]:
-        shown = list(COLUMNS[self.unit](["a"])) + ["vector"] * bool(self.vector_words)
+        shown = list(columns_of(self.unit, ["a"], self._known)) + ["vector"] * bool(self.vector_words)
         letters = f", then {self.max_characters} letters" if self.characters else ""
         return {
             "input": "indices [batch, time, width] of int64, one sequence a row, filled up with zeros",
             "columns": f"each token as {', '.join(shown)}{letters}",
             "unknown_idx": f"{Vocabulary.unknown_idx}, for what a vocabulary lacks",
             "vocabularies": json.dumps([*self.vocabularies, self.vector_words, self.characters], ensure_ascii=False),
+            "lexicon": json.dumps(self.lexicon, ensure_ascii=False),
             "tags": json.dumps(self.tags, ensure_ascii=False),
             "scheme": str(self.scheme),
         }
