@@ -20,19 +20,18 @@ from tenfold.engine.processes import _environment, _free_port
 RECIPES = options("experiment")
 
 
-@pytest.fixture(scope="module", params=sorted({recipe.split("/")[0] for recipe in RECIPES}))
+@pytest.fixture(scope="module", params=["even", "odd"])
 def jobs(request, tmp_path_factory) -> dict[str, list[str]]:
-    """The overrides of each of a topic's recipes."""
+    """The overrides of every other recipe: to start a pair of processes costs more than to train a recipe in it."""
     return {
         recipe: [f"experiment={recipe}", *stand_in(recipe, tmp_path_factory.mktemp("data"), np.random.default_rng(0))]
-        for recipe in RECIPES
-        if recipe.split("/")[0] == request.param
+        for recipe in RECIPES[request.param == "odd" :: 2]
     }
 
 
 @pytest.fixture(scope="module")
 def in_two(jobs, tmp_path_factory) -> Path:
-    """The weights of a topic's recipes after the same steps in two gloo processes, three micro-batches a device."""
+    """The weights of these recipes after the same steps in two gloo processes, three micro-batches a device."""
     out = tmp_path_factory.mktemp("ranks")
     shared = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accumulate_grad_batches=3"]
     asked = json.dumps({name: [*overrides, *shared] for name, overrides in jobs.items()})
@@ -46,7 +45,7 @@ def in_two(jobs, tmp_path_factory) -> Path:
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         )
     for process in ranks:
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=900)
         assert process.returncode == 0, output[-3000:]
     return out
 
