@@ -1,6 +1,7 @@
 """GloVe's data: every pair in one split only, in random order, whatever counting keeps in memory."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,24 @@ def test_sparse_steps_learn_left_out_counts_and_padding_counts_for_nothing(text:
     assert (val.counts == 0).any()
     real = Entries(*(field.flatten()[val.counts.flatten() > 0].unsqueeze(0) for field in val))
     torch.testing.assert_close(model.losses(real), model.losses(val))
+
+
+def test_the_baseline_is_the_weighted_regression_on_frequencies(text: TextCorpus) -> None:
+    data = Cooccurrences(text, length=7, window=3, val_fraction=0.2, test_fraction=0.2, x_max=3.0)
+    data.setup()
+    network = GloVe(len(data.spec.words), 4, x_max=3.0)
+    found = {}
+    for name in ("train", "val"):
+        part: Any = data.splits[name].fetch(torch.arange(len(data.splits[name])))  # type: ignore[arg-type]
+        rows, columns, counts = (field.flatten()[part.counts.flatten() > 0] for field in part)
+        frequency = torch.tensor(data.spec.counts).double().log()
+        x, y, weight = frequency[rows] + frequency[columns], counts.double().log(), network.weight(counts.double())
+        found[name] = x.numpy(), y.numpy(), weight.numpy()
+    x, y, weight = found["train"]
+    slope, start = np.polyfit(x, y, 1, w=np.sqrt(weight))
+    x, y, weight = found["val"]
+    expected = float((weight * (start + slope * x - y) ** 2).sum() / weight.sum())
+    assert data.baseline("val")["loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_wrong_settings_are_told(text: TextCorpus) -> None:

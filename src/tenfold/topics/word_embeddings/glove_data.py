@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tenfold.data.base import DataModule
+from tenfold.data.base import DataModule, Split
 from tenfold.data.text.corpus import SENTENCE_END, Corpus
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.cooccurrence import ENTRY, count_cooccurrences
@@ -20,6 +20,7 @@ from tenfold.topics.word_embeddings.data import CorpusData, WordSpec
 from tenfold.topics.word_embeddings.draws import uniform
 
 _READ = 4_000_000  # tokens that are counted at once
+_PART = 1_000_000  # entries that the baseline looks at at once
 
 
 class Entries(NamedTuple):
@@ -58,6 +59,7 @@ class Cooccurrences(DataModule):
 
     corpus: the text; its own splits and batches do not matter here.
     length: entries of a sample; a batch is `batch_size` samples.
+    x_max, power: of the weights in the loss, for the baseline beside it.
     """
 
     spec_class = WordSpec
@@ -72,9 +74,12 @@ class Cooccurrences(DataModule):
         limit: int = 8_000_000,
         val_fraction: float = 0.03,
         test_fraction: float = 0.03,
+        x_max: float = 100.0,
+        power: float = 0.75,
         **options: Any,
     ) -> None:
         super().__init__(batch_size, **options)
+        self.x_max, self.power = x_max, power
         for name, value in (("length", length), ("window", window), ("limit", limit)):
             if value < 1:
                 raise UserError(f"data.{name}: found {value}, expected at least 1")
@@ -91,6 +96,31 @@ class Cooccurrences(DataModule):
         self.splits = {
             name: EntryRows(folder / f"{name}.bin", len(corpus.words), self.length) for name in ("train", "val", "test")
         }
+
+    def baseline(self, split: Split) -> dict[str, float]:
+        r"""What the words' own frequencies say: :math:`\log X_{ij} \approx a + b \log n_i n_j`, fitted to train by the
+        same weights."""
+        square = np.zeros((2, 2))
+        product = np.zeros(2)
+        for features, logs, weight in self._regressors("train"):
+            square += features.T @ (weight[:, None] * features)
+            product += features.T @ (weight * logs)
+        fitted = np.linalg.lstsq(square, product, rcond=None)[0]
+        error = total = 0.0
+        for features, logs, weight in self._regressors(split):
+            error += float((weight * (features @ fitted - logs) ** 2).sum())
+            total += float(weight.sum())
+        return {"loss": error / total}
+
+    def _regressors(self, split: Split) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+        r"""1 and :math:`\log n_i n_j` [entries, 2], log counts and weights [entries] of a split, part by part."""
+        part: Any = self.splits[split]
+        frequency = np.log(np.array(self.spec.counts, np.float64))
+        for start in range(0, len(part.entries), _PART):
+            entries = part.entries[start : start + _PART]
+            rows, columns = np.divmod(entries["key"], part.num_words)
+            features = np.stack([np.ones(len(rows)), frequency[rows] + frequency[columns]], axis=1)
+            yield features, np.log(entries["value"]), np.minimum(1, (entries["value"] / self.x_max) ** self.power)
 
     def _deal(self, shards: list[Path], folder: Path, num_words: int) -> None:
         """Write each split's entries in random order: shards hold random ones already, each is shuffled here."""
