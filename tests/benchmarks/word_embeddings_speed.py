@@ -132,7 +132,7 @@ def their_vectors(
     return _rows(theirs.wv.vectors, order), _rows(theirs.syn1neg, order)
 
 
-def setting(name: str, data: CorpusData, settings: dict[str, int]) -> list[str]:
+def setting(name: str, data: CorpusData, settings: dict[str, int | str]) -> list[str]:
     """Validation loss of ours after `EPOCHS` epochs with `settings`, from one seed."""
     loss = held_out(name, data, "val", *our_vectors(name, data, 1, **settings))
     return [name, " ".join(f"{key}={value}" for key, value in settings.items()), f"{loss:.4f}"]
@@ -166,14 +166,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--of", nargs="+", default=["ours", "gensim"], choices=["ours", "gensim"], help="whose quality")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=NUMBER")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     data = TextCorpus(given.text, unit="paragraph") if given.text else PeopleDailyText()
     data.setup()
     sentences, sets = their_sentences(data), list(PACKAGED) if given.text else []
     print(f"{sum(map(len, sentences)):,} words, {len(data.spec.words):,} distinct\n")
     if given.set:
-        settings = {key: int(value) for key, _, value in (one.partition("=") for one in given.set)}
+        pairs = (one.partition("=") for one in given.set)
+        settings = {key: int(value) if value.isdigit() else value for key, _, value in pairs}
         print(table(["model", "settings", "validation loss"], [setting(name, data, settings) for name in given.models]))
         return
     if given.rounds:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tenfold.errors import UserError
+from tenfold.topics.word_embeddings import data as data_module
 from tenfold.topics.word_embeddings.data import Queries, TextCorpus
 from tenfold.topics.word_embeddings.evaluation import similarity_score
 from tenfold.topics.word_embeddings.module import Word2Vec
@@ -105,6 +106,22 @@ def test_splits_are_disjoint_and_counts_are_of_the_training_text(data: TextCorpu
     tokens = data.splits["train"].fetch(torch.arange(len(data.splits["train"]))).tokens
     counted = torch.bincount(tokens[tokens >= 0], minlength=len(data.spec.words)).clamp(min=1)
     assert tuple(counted.tolist()) == data.spec.counts
+
+
+def test_reading_gives_the_mapped_files_memory_back(data: TextCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, given = data.splits["train"], []
+    monkeypatch.setattr(train, "HELD", 5000, raising=False)
+    monkeypatch.setattr(train, "_touched", 0)
+    monkeypatch.setattr(data_module, "release", given.append)
+    before = train.fetch(torch.arange(4)).tokens
+    assert not given
+    for _ in range(3):
+        train.fetch(torch.arange(4))
+    assert len(given) == 2
+    assert given[0] is train.tokens
+    monkeypatch.undo()
+    data_module.release(train.tokens)
+    assert torch.equal(train.fetch(torch.arange(4)).tokens, before)
 
 
 def test_questions_of_one_two_and_three_words(data: TextCorpus) -> None:

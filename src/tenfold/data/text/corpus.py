@@ -199,10 +199,9 @@ def _vocabulary(writer: _Writer, min_count: int) -> tuple[list[str], NDArray[np.
 
 
 def _remap(raw: Path, path: Path, final: NDArray[np.int32]) -> None:
-    tokens = np.memmap(raw, np.int32, mode="r")
-    with path.open("wb") as file:
-        for start in range(0, len(tokens), 4_000_000):
-            part = final[tokens[start : start + 4_000_000]]
+    with raw.open("rb") as source, path.open("wb") as file:
+        while len(tokens := np.fromfile(source, np.int32, 4_000_000)):
+            part = final[tokens]
             part[part > -2].tofile(file)
 
 

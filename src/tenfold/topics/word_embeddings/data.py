@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,13 @@ class WordSpec(DataSpec):
 
 
 class TokenStretches:
-    """Some of the corpus's stretches, fetched from the mapped token file; memory holds one batch of them."""
+    """Some of the corpus's stretches, fetched from the mapped token file; memory holds about `HELD` tokens of it."""
+
+    HELD = 10_000_000
 
     def __init__(self, tokens: NDArray[np.int32], length: int, index: Tensor) -> None:
         self.tokens, self.length, self.index = tokens, length, index
+        self._touched = 0  # tokens of the file in memory, at most
 
     def __len__(self) -> int:
         return len(self.index)
@@ -83,6 +87,10 @@ class TokenStretches:
         for row, start in zip(rows, (index * self.length).tolist(), strict=True):
             part = self.tokens[start : start + self.length]
             row[: len(part)] = part
+        self._touched += max(rows.size, 1024 * len(index))  # memory comes in pages
+        if self._touched > self.HELD:
+            release(self.tokens)
+            self._touched = 0
         return Stretches(torch.from_numpy(rows), index)
 
     def counts(self, num_words: int) -> NDArray[np.int64]:
@@ -92,6 +100,12 @@ class TokenStretches:
             part = self.fetch(torch.arange(start, min(start + 4096, len(self)))).tokens.numpy()
             total += np.bincount(part[part >= 0], minlength=num_words)
         return total
+
+
+def release(tokens: NDArray[np.int32]) -> None:
+    """Give back the memory that reading a mapped file has taken; the system may keep the file in its cache."""
+    if isinstance(tokens, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        tokens._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 class CorpusData(DataModule):

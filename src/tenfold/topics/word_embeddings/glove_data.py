@@ -16,7 +16,7 @@ from tenfold.data.base import DataModule, Split
 from tenfold.data.text.corpus import SENTENCE_END, Corpus
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.cooccurrence import ENTRY, count_cooccurrences
-from tenfold.topics.word_embeddings.data import CorpusData, WordSpec
+from tenfold.topics.word_embeddings.data import CorpusData, WordSpec, release
 from tenfold.topics.word_embeddings.draws import uniform
 
 _READ = 4_000_000  # tokens that are counted at once
@@ -149,3 +149,4 @@ def _chunks(corpus: Corpus) -> Iterator[NDArray[np.int32]]:
         piece = piece[: ends[-1] + 1] if len(ends) else piece
         start += len(piece)
         yield piece
+        release(corpus.tokens)
