@@ -19,7 +19,7 @@ from harness import table
 from hmmlearn.hmm import CategoricalHMM
 from sequence_labeling_crf import medians
 
-from tenfold.topics.sequence_labeling.hmm import HMM, pack
+from tenfold.topics.sequence_labeling.hmm import HMM
 
 SIZES = [(5, 200, 400), (20, 1000, 400), (45, 2000, 400)]  # tags, symbols, sequences
 TARGET = 15
@@ -36,7 +36,7 @@ def main() -> None:
         torch.manual_seed(0)
         hmm = HMM(num_tags, num_symbols).double()
         check_equal(hmm, sequences)
-        batches = pack(sequences)
+        batches = hmm.pack(sequences)
         contestants = {"tenfold": lambda hmm=hmm, batches=batches: copy.deepcopy(hmm).fit(batches, max_iterations=1)}
         for implementation in ("log", "scaling"):
             peer, flat, lengths = peer_of(hmm, sequences, 1, implementation)
@@ -80,7 +80,7 @@ def peer_of(
 def check_equal(hmm: HMM, sequences: list[torch.Tensor]) -> None:
     """Three iterations give the same likelihoods, parameters and paths."""
     ours = copy.deepcopy(hmm)
-    history = ours.fit(pack(sequences), max_iterations=3, tolerance=-np.inf)
+    history = ours.fit(ours.pack(sequences), max_iterations=3, tolerance=-np.inf)
     peer, flat, lengths = peer_of(hmm, sequences, 3, "log")
     peer.fit(flat, lengths)
     np.testing.assert_allclose(history, list(peer.monitor_.history), rtol=1e-9)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tenfold.topics.sequence_labeling.hmm import HMM, Counts, pack
+from tenfold.topics.sequence_labeling.hmm import HMM, NUMBERS_AT_ONCE, Counts, pack
 
 
 def random_hmm(seed: int, num_tags: int = 3, num_symbols: int = 4) -> HMM:
@@ -124,3 +124,11 @@ def test_impossible_symbols_have_no_likelihood() -> None:
 
 def test_pack_of_nothing() -> None:
     assert pack([]) == []
+
+
+def test_a_model_with_more_tags_packs_less_at_once() -> None:
+    sequences = [torch.zeros(100, dtype=torch.long)] * 50
+    batches = HMM(100, 2).pack(sequences)
+    assert sum(len(symbols) for symbols, _ in batches) == 50
+    assert max(symbols.numel() for symbols, _ in batches) * 100 <= NUMBERS_AT_ONCE
+    assert len(HMM(2, 2).pack(sequences)) == 1

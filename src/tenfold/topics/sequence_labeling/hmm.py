@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from tenfold.topics.sequence_labeling import chains, viterbi
 from tenfold.topics.sequence_labeling.layout import Layout
 
+NUMBERS_AT_ONCE = 130_000  # tokens times tags of a batch: with fewer, steps cost more than products
+
 
 class Counts(NamedTuple):
     """How often each tag begins a sequence [tags], follows another [from, to], and emits a symbol [symbols, tags]."""
@@ -73,6 +75,10 @@ class HMM(nn.Module):
             share = torch.where(total > 0, (count + smoothing) / total, 1 / count.shape[dim])
             getattr(self, name).copy_(share.log())
 
+    def pack(self, sequences: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Batches of such a size that what is worked on stays near the processor."""
+        return pack(sequences, tokens=NUMBERS_AT_ONCE // len(self.start))
+
     def fit(
         self,
         batches: Sequence[tuple[Tensor, Tensor]],
@@ -101,7 +107,7 @@ class HMM(nn.Module):
         return torch.zeros_like(self.emissions).index_add_(0, symbols, weights)
 
 
-def pack(sequences: Iterable[Tensor], tokens: int = 4_096) -> list[tuple[Tensor, Tensor]]:
+def pack(sequences: Iterable[Tensor], tokens: int = 8_192) -> list[tuple[Tensor, Tensor]]:
     """Sequences of symbols as batches of like lengths, at most `tokens` padded positions each (or one sequence)."""
     ordered = sorted(sequences, key=len)
     batches, begin = [], 0

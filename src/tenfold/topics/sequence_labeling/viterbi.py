@@ -20,15 +20,18 @@ def best_path(
     place = Layout.of(mask)
     observed = place.gather(emissions)
     scores: list[Tensor] = []
-    joint = observed.new_empty(len(start), place.first, len(start))  # maxima over the first dimension are the fast ones
-    steps = transitions.unsqueeze(1)
+    joint = observed.new_empty(len(start), 0, len(start))  # maxima over the first dimension are the fast ones
+    steps, previous = transitions.unsqueeze(1), start.unsqueeze(0)
     for size, emission in zip(place.sizes, observed.split(place.sizes), strict=True):
         if not scores:
-            scores.append(emission + start)
-            continue
-        joint = joint[:, :size]
-        torch.add(scores[-1][:size].t().unsqueeze(2), steps, out=joint)
-        scores.append(joint.amax(0).add_(emission))
+            previous = emission + start
+        else:
+            if len(previous) != size:
+                previous = previous[:size]
+            if joint.shape[1] != size:
+                joint = joint.new_empty(len(start), size, len(start))
+            previous = torch.add(previous.t().unsqueeze(2), steps, out=joint).amax(0).add_(emission)
+        scores.append(previous)
 
     best = observed.new_zeros(len(mask))
     if scores:
@@ -42,7 +45,8 @@ def _trace_back(scores: list[Tensor], transitions: Tensor, end: Tensor) -> Tenso
     nothing = torch.full((len(scores[0]) if scores else 0,), len(end), device=end.device)
     tag, path = nothing[:0], []
     for score in reversed(scores):
-        tag = torch.cat([tag, nothing[len(tag) : len(score)]]) if len(score) > len(tag) else tag
+        if len(score) > len(tag):
+            tag = torch.cat([tag, nothing[len(tag) : len(score)]])
         tag = table.index_select(0, tag).add_(score).argmax(-1)
         path.append(tag)
     return torch.cat([nothing[:0], *reversed(path)])
