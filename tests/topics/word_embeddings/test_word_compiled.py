@@ -70,19 +70,27 @@ def test_every_prediction_moves_its_rows_before_the_next(cbow: bool, shape: Bloc
 
 
 @pytest.mark.parametrize("cbow", [False, True])
-def test_words_put_together_from_ngrams_train_as_rows_of_their_own(cbow: bool) -> None:
+@pytest.mark.parametrize("limit", [0.7, torch.inf])
+def test_words_put_together_from_ngrams_train_as_rows_of_their_own_and_pay(cbow: bool, limit: float) -> None:
     compiled = pytest.importorskip("tenfold.topics.word_embeddings.compiled")
     torch.manual_seed(3)
     rows, offsets = subword_rows([f"wort{number}" for number in range(WORDS)], 30)
-    composed = Composed(SubwordTable(rows, offsets, WORDS + 30, CHANNELS).double(), torch.arange(WORDS - 1, -1, -1))
-    plain = WordTable(WORDS, CHANNELS).double()
-    plain.weight.data.copy_(composed(torch.arange(WORDS)))
-    outputs = torch.randn(WORDS, CHANNELS, dtype=torch.double)
-    twin, blocks = outputs.clone(), some_blocks(SHAPES[0])
-    compiled.step(composed, outputs, blocks, SHAPES[0], cbow, RATE, 1.0)
-    compiled.step(plain, twin, blocks, SHAPES[0], cbow, RATE, 1.0)
-    torch.testing.assert_close(composed(torch.arange(WORDS)), plain.weight.detach())
-    torch.testing.assert_close(outputs, twin)
+    table, twin = (SubwordTable(rows, offsets, WORDS + 30, CHANNELS).double() for _ in range(2))
+    twin.load_state_dict(table.state_dict())
+    outputs, shape = torch.randn(WORDS, CHANNELS, dtype=torch.double), SHAPES[0]
+    expected, blocks = outputs.clone(), some_blocks(shape)
+    compiled.step(table, outputs, blocks, shape, cbow, RATE, 1.0, settle=2, limit=limit)
+    for part in blocks.split(2):
+        composed, words = Composed(twin, part.text), WordTable(WORDS, CHANNELS).double()
+        known = composed.words
+        words.weight.data[known] = composed(known)
+        compiled.step(words, expected, part, shape, cbow, RATE, 1.0)
+        composed.weight.copy_(words.weight[known].detach())
+        sizes = part.sizes.double().view(-1).roll(shape.window)
+        received = torch.ones_like(sizes) if cbow else sizes
+        composed.settle(part.text.view(-1), received * (1 + NEGATIVES) * RATE, limit)
+    torch.testing.assert_close(table.weight.detach(), twin.weight.detach())
+    torch.testing.assert_close(outputs, expected)
 
 
 def model(**options: object) -> Word2Vec:

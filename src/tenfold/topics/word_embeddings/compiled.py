@@ -13,32 +13,83 @@ import numpy as np
 from torch import Tensor
 
 from tenfold.topics.word_embeddings.blocks import Blocks, BlockShape
-from tenfold.topics.word_embeddings.tables import Composed, WordTable
+from tenfold.topics.word_embeddings.tables import SubwordTable, WordTable
 
 _jit = numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
 
 
 def step(
-    inputs: WordTable | Composed,
+    inputs: WordTable | SubwordTable,
     outputs: Tensor,
     blocks: Blocks,
     shape: BlockShape,
     cbow: bool,
     learning_rate: float,
     cap: float,
+    settle: int = 15,
+    limit: float = math.inf,
 ) -> None:
     """Train on all passages, centre after centre, in place.
 
     `outputs` [words, channels], as those of `inputs` float32 or float64 on the CPU. `cap` bounds the rate of an update.
+    Words of a `SubwordTable` are put together once for `settle` passages, trained as rows of their own, and then pay
+    their n-grams, of which none takes more than `limit` updates times their rate (see `Composed`).
     """
-    rows = inputs.place[blocks.text] if isinstance(inputs, Composed) else blocks.text
     reach = blocks.bands // shape.block
     left, right = reach // (shape.window + 1), reach % (shape.window + 1)
-    tables = inputs.weight.detach().numpy(), outputs.numpy()
-    ids = (part.numpy() for part in (rows, blocks.text, left, right, blocks.noise))
-    rates = np.array([learning_rate, cap], dtype=tables[1].dtype)
+    text, *places = (part.numpy() for part in (blocks.text, left, right, blocks.noise))
+    table, vectors = inputs.weight.detach().numpy(), outputs.numpy()
+    rates = np.array([learning_rate, cap], dtype=vectors.dtype)
     walk: Any = _cbow if cbow else _skipgram
-    walk(*tables, *ids, shape.window, shape.negatives, rates)
+    if isinstance(inputs, WordTable):
+        walk(table, vectors, text, text, *places, shape.window, shape.negatives, rates)
+        return
+    rows, offsets = inputs.rows.numpy(), inputs.offsets.numpy()
+    place, received = np.full(len(offsets), -1), np.zeros(len(table), table.dtype)
+    for begin in range(0, len(text), settle):
+        part = slice(begin, begin + settle)
+        words, start = _put_together(table, rows, offsets, text[part], place)
+        moved, own = start.copy(), place[text[part]]
+        walk(moved, vectors, own, text[part], *(one[part] for one in places), shape.window, shape.negatives, rates)
+        updates = np.ones_like(own) if cbow else np.roll(places[0][part] + places[1][part], shape.window, 1)
+        owed = np.bincount(own.ravel(), updates.ravel(), len(words)) * ((1 + shape.negatives) * learning_rate)
+        _pay(table, rows, offsets, words, moved - start, np.minimum(owed, limit).astype(table.dtype), received, limit)
+        place[words] = -1
+
+
+@_jit
+def _put_together(table: Any, rows: Any, offsets: Any, text: Any, place: Any) -> Any:
+    """The words of a text, each once, and the means of their rows; notes in `place`, -1 before, where each word is."""
+    words = np.empty(text.size, np.int64)
+    count = 0
+    for word in text.flat:
+        if place[word] < 0:
+            place[word], words[count] = count, word
+            count += 1
+    means = np.zeros((count, table.shape[1]), table.dtype)
+    for number in range(count):
+        begin, end = offsets[words[number]], offsets[words[number] + 1]
+        for entry in range(begin, end):
+            means[number] += table[rows[entry]]
+        means[number] /= end - begin
+    return words[:count], means
+
+
+@_jit
+def _pay(table: Any, rows: Any, offsets: Any, words: Any, change: Any, owed: Any, received: Any, limit: float) -> None:
+    """Add each word's change to all its rows; what gets more updates than `limit` gets so much less of each."""
+    for number in range(len(words)):
+        for entry in range(offsets[words[number]], offsets[words[number] + 1]):
+            received[rows[entry]] += owed[number]
+    for number in range(len(words)):
+        for entry in range(offsets[words[number]], offsets[words[number] + 1]):
+            row = rows[entry]
+            share = table.dtype.type(min(1.0, limit / received[row]))
+            for channel in range(table.shape[1]):
+                table[row, channel] += share * change[number, channel]
+    for number in range(len(words)):
+        for entry in range(offsets[words[number]], offsets[words[number] + 1]):
+            received[rows[entry]] = 0
 
 
 @_jit

@@ -47,24 +47,25 @@ def _threads_kept() -> Iterator[None]:
 @torch.no_grad()
 def _train(model: Word2Vec, blocks: Blocks, size: int, learning_rate: float) -> None:
     inputs, outputs = model.network.inputs, model.network.outputs.data
+    settle = max(size, round(model.settle_words / model.shape.centres))
+    limit = model.cap * -(-settle // size)
+    if model.compiled:
+        from tenfold.topics.word_embeddings import compiled
+
+        compiled.step(inputs, outputs, blocks, model.shape, model.cbow, learning_rate, model.cap, settle, limit)
+        return
     rates = [RowRates(learning_rate, model.cap, len(model.counts), outputs) for _ in range(2)]
     if isinstance(inputs, WordTable):
         _steps(model, inputs, blocks, size, rates)
         return
-    for chunk in blocks.split(max(size, round(model.settle_words / model.shape.centres))):
+    for chunk in blocks.split(settle):
         words = Composed(inputs, chunk.text)
         _steps(model, words, chunk, size, rates)
-        limit = model.cap * -(-len(chunk) // size)
         words.settle(chunk.text.view(-1), _received(model, chunk).mul_(learning_rate), limit)
 
 
 def _steps(model: Word2Vec, inputs: Any, blocks: Blocks, size: int, rates: Sequence[RowRates]) -> None:
     outputs, shape = model.network.outputs.data, model.shape
-    if model.compiled:
-        from tenfold.topics.word_embeddings import compiled
-
-        compiled.step(inputs, outputs, blocks, shape, model.cbow, rates[0].learning_rate, model.cap)
-        return
     for part in blocks.split(size):
         if model.tree is not None:
             hierarchical.path_step(inputs, outputs, part, model.tree, model.cbow, shape, *rates)
