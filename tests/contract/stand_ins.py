@@ -114,6 +114,10 @@ def people_daily(folder: Path, rng: np.random.Generator) -> list[str]:
     return ["data.max_documents=12", "data.val_fraction=0.2", "data.test_fraction=0.2"]
 
 
+def corpus(folder: Path, rng: np.random.Generator) -> list[str]:
+    return ["data.length=100", "data.min_count=20", "data.val_fraction=0.005", "data.test_fraction=0.005"]
+
+
 def text_pairs(folder: Path, rng: np.random.Generator) -> list[str]:
     words = ["one", "two", "three", "four", "five"]
     rows = {" ".join(rng.choice(words, rng.integers(1, 4))) for _ in range(150)}
@@ -178,6 +182,7 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
     "text/conllu": conllu,
     "text/roles": roles,
     "text/people_daily": people_daily,
+    "text/corpus_people_daily": corpus,
     "text/dates": dates,
     "text/pairs": text_pairs,
     "text/python_reference_text": python_reference_text,
@@ -188,12 +193,13 @@ STAND_INS: dict[str, Callable[[Path, np.random.Generator], list[str]]] = {
 
 
 def stand_in(recipe: str, folder: Path, rng: np.random.Generator) -> list[str]:
-    """Overrides that give a recipe on files from disk small files of the same format, written into `folder`, and one
-    that needs other runs beside it runs of few steps."""
+    """Overrides that give a recipe on files from disk small files of the same format, written into `folder`, one that
+    needs other runs beside it runs of few steps, and one that makes samples few to make."""
     config = compose("train", [f"experiment={recipe}"])
     choice = HydraConfig.get().runtime.choices["data"]
     files = STAND_INS[choice](folder, rng) if choice in STAND_INS else []
-    return files + [f"model.{name}={_companion(address)}" for name, address in addresses(config)]
+    fewer = [f"model.{key}=20" for key in ("num_samples", "test_samples", "eval_samples") if key in config.model]
+    return files + fewer + [f"model.{name}={_companion(address)}" for name, address in addresses(config)]
 
 
 @functools.cache
