@@ -1,6 +1,7 @@
 """Two embeddings brought together by a seed dictionary: precision on a disjoint one, in two languages.
 
-    python tests/benchmarks/word_embeddings_alignment.py [--text FILE] [--seeds 3] [--epochs 10]
+    python tests/benchmarks/word_embeddings_alignment.py [--text FILE] [--languages Chinese English] [--seeds 1 2 3]
+    [--epochs 10]
 
 No dictionary between languages is at hand, so the two "languages" are halves of one corpus that share no stretch,
 trained apart from different beginnings: a word's translation is the word itself, and nothing but the rotation knows it.
@@ -89,15 +90,17 @@ def interval(values: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", help="an English text; without it Python's reference")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--languages", nargs="+", default=["Chinese", "English"], choices=["Chinese", "English"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=10)
     given = parser.parse_args()
     torch.set_num_threads(1)
     english = TextCorpus(given.text, unit="paragraph") if given.text else PythonReference()
     rows = []
-    for language, data in (("Chinese", PeopleDailyText()), ("English", english)):
+    for language in given.languages:
+        data: CorpusData = english if language == "English" else PeopleDailyText()
         data.setup()
-        runs = [one_seed(data, seed, given.epochs) for seed in range(1, given.seeds + 1)]
+        runs = [one_seed(data, seed, given.epochs) for seed in given.seeds]
         for method in runs[0]:
             scores = [interval([run[method][place] for run in runs]) for place in range(2)]
             rows.append([language, method, *scores])
