@@ -110,7 +110,7 @@ def test_splits_are_disjoint_and_counts_are_of_the_training_text(data: TextCorpu
 
 def test_reading_gives_the_mapped_files_memory_back(data: TextCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     train, given = data.splits["train"], []
-    monkeypatch.setattr(train, "HELD", 5000, raising=False)
+    monkeypatch.setattr(train, "HELD", 5 * data_module.AROUND, raising=False)
     monkeypatch.setattr(train, "_touched", 0)
     monkeypatch.setattr(data_module, "release", given.append)
     before = train.fetch(torch.arange(4)).tokens

@@ -69,6 +69,9 @@ class WordSpec(DataSpec):
         return {"input": "word indices [batch] of int64", "vocabulary": "\n".join(self.words)}
 
 
+AROUND = 16_384  # tokens, 64 KB, that the system maps into memory around one that is read
+
+
 class TokenStretches:
     """Some of the corpus's stretches, fetched from the mapped token file; memory holds about `HELD` tokens of it."""
 
@@ -87,7 +90,7 @@ class TokenStretches:
         for row, start in zip(rows, (index * self.length).tolist(), strict=True):
             part = self.tokens[start : start + self.length]
             row[: len(part)] = part
-        self._touched += max(rows.size, 1024 * len(index))  # memory comes in pages
+        self._touched += max(rows.size, AROUND * len(index))
         if self._touched > self.HELD:
             release(self.tokens)
             self._touched = 0
