@@ -13,6 +13,7 @@ import math
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,18 @@ TEACHER = "distillation/mnist5k_teacher"
 CALLS = 200  # of each network in a round of the timing
 
 
-def accuracies(seeds: int, outputs: str) -> dict[str, list[float]]:
-    """Test accuracy of each student, by seed."""
-    found: dict[str, list[float]] = {name: [] for name in STUDENTS}
+def scores(seeds: int, outputs: str) -> dict[str, list[tuple[float, float]]]:
+    """Test accuracy, in per cent, and cross-entropy of each student, by seed."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in STUDENTS}
     for seed in range(1, seeds + 1):
         for name in STUDENTS:
             record = train(f"experiment=distillation/mnist5k_{name}", f"seed={seed}", f"outputs={outputs}", "threads=1")
-            found[name].append(record["metrics"]["test/accuracy"])
+            accuracy, loss = record["metrics"]["test/accuracy"], record["metrics"]["test/loss"]
+            found[name].append((100 * accuracy, loss))
             print(
-                f"seed {seed} {name}: {found[name][-1]:.2%} in {record['seconds']:.0f} s", file=sys.stderr, flush=True
+                f"seed {seed} {name}: {accuracy:.2%}, {loss:.4f} in {record['seconds']:.0f} s",
+                file=sys.stderr,
+                flush=True,
             )
     return found
 
@@ -69,39 +73,37 @@ def latencies(networks: dict[str, tuple[nn.Module, Tensor]]) -> dict[str, float]
     return {name: seconds / CALLS * 1e3 for name, seconds in interleaved(contestants, rounds=9).items()}
 
 
-def paired(values: list[float], others: list[float]) -> str:
-    """Mean difference with its 95 % interval by Student's t over seeds."""
-    differences = [a - b for a, b in zip(values, others, strict=True)]
-    mean = statistics.mean(differences)
-    half = float(t.ppf(0.975, len(differences) - 1)) * statistics.stdev(differences) / math.sqrt(len(differences))
-    return f"{100 * mean:+.2f} [{100 * (mean - half):+.2f}, {100 * (mean + half):+.2f}]"
+def interval(values: Sequence[float], digits: int) -> str:
+    """Mean with its 95 % interval by Student's t over seeds."""
+    mean = statistics.mean(values)
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{mean:+.{digits}f} [{mean - half:+.{digits}f}, {mean + half:+.{digits}f}]"
+
+
+def row(found: dict[str, list[tuple[float, float]]], name: str) -> list[str]:
+    """Accuracy and cross-entropy of a student, and how far each is from the student alone, seed by seed."""
+    (accuracy, loss), alone = zip(*found[name], strict=True), list(zip(*found["alone"], strict=True))
+    shown = [f"{statistics.mean(accuracy):.2f} ± {statistics.stdev(accuracy):.2f}", f"{statistics.mean(loss):.4f}"]
+    if name == "alone":
+        return [*shown, "", ""]
+    gains = ([a - b for a, b in zip(*pair, strict=True)] for pair in zip((accuracy, loss), alone, strict=True))
+    return [*shown, *map(interval, gains, (2, 4))]
 
 
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as outputs:
-        found = accuracies(seeds, outputs)
-        teacher = teachers_record(outputs)
+        found = scores(seeds, outputs)
+        teacher = teachers_record(outputs)["metrics"]
     networks = {name: exported(f"distillation/mnist5k_{name}") for name in STUDENTS} | {"teacher": exported(TEACHER)}
     times = latencies(networks)
     rows = []
     for name, (network, _) in networks.items():
         size = f"{sum(parameter.numel() for parameter in network.parameters()):,}"
-        if name == "teacher":
-            rows.append([name, size, f"{times[name]:.2f}", f"{teacher['metrics']['test/accuracy']:.2%} (1 seed)", ""])
-            continue
-        accuracy = f"{statistics.mean(found[name]):.2%} ± {statistics.stdev(found[name]):.2%}"
-        rows.append(
-            [name, size, f"{times[name]:.2f}", accuracy, paired(found[name], found["alone"]) if name != "alone" else ""]
-        )
-    header = [
-        "",
-        "parameters",
-        "ms at batch 1",
-        f"test accuracy, {seeds} seeds",
-        "paired difference from alone, points, 95 %",
-    ]
-    print(table(header, rows))
+        one = [f"{100 * teacher['test/accuracy']:.1f} (1 seed)", f"{teacher['test/loss']:.4f}", "", ""]
+        rows.append([name, size, f"{times[name]:.2f}", *(row(found, name) if name in found else one)])
+    header = ["", "parameters", "ms at batch 1", f"test accuracy, {seeds} seeds", "cross-entropy"]
+    print(table([*header, "points above alone, 95 %", "cross-entropy above alone, 95 %"], rows))
 
 
 if __name__ == "__main__":
