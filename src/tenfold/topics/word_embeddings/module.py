@@ -38,7 +38,7 @@ class Word2Vec(EmbeddingModule):
     step_words: centres of one sparse step; cap: see `RowRates`.
     settle_words: of FastText, centres after which n-grams receive what their words have learned; see `Composed`.
     workers: threads that train at once; above 1 the result depends on their timing.
-    kernel: of negative sampling: `compiled` moves pair after pair (numba, on the CPU), `blocks` multiplies matrices,
+    kernel: of negative sampling: `compiled` goes centre after centre (numba, on the CPU), `blocks` multiplies matrices,
         `auto` is compiled where that can be.
     questions: sets on which the test measures the vectors: wordsim353, simlex999, analogies, or files.
     """
