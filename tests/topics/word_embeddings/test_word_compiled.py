@@ -111,6 +111,8 @@ def test_the_compiled_kernel_is_taken_where_it_can_be(monkeypatch: pytest.Monkey
     assert not model().to("meta").compiled
     with pytest.raises(UserError, match=r"^model.kernel: found 'compiled', which needs float32 or float64 on the CPU"):
         _ = model(kernel="compiled").bfloat16().compiled
+    with pytest.raises(UserError, match=r"^model.kernel: found 'compiled' with objective=hierarchical, expected auto"):
+        model(objective="hierarchical", kernel="compiled")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert not model().compiled
     with pytest.raises(UserError, match=r"pip install 'tenfold\[word_embeddings\]'$"):

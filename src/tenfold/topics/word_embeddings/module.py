@@ -80,6 +80,8 @@ class Word2Vec(EmbeddingModule):
         ).items():
             if size < 1:
                 raise UserError(f"model.{name}: found {size}, expected at least 1")
+        if kernel == "compiled" and objective != "negative":
+            raise UserError(f"model.kernel: found 'compiled' with objective={objective}, expected auto or blocks")
         self.network, self.cbow = network, architecture == "cbow"
         self.step_words, self.settle_words, self.cap = step_words, settle_words, cap
         self.workers, self.kernel = workers, kernel
