@@ -9,7 +9,6 @@ differences are taken seed by seed. The teacher is trained once. One thread.
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import sys
 import tempfile
@@ -18,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import interleaved, table, train
-from scipy.stats import t
+from harness import interleaved, interval, table, train
 from torch import Tensor, nn
 
 from tenfold.config.compose import compose, to_plain
@@ -73,10 +71,9 @@ def latencies(networks: dict[str, tuple[nn.Module, Tensor]]) -> dict[str, float]
     return {name: seconds / CALLS * 1e3 for name, seconds in interleaved(contestants, rounds=9).items()}
 
 
-def interval(values: Sequence[float], digits: int) -> str:
+def bounds(values: Sequence[float], digits: int) -> str:
     """Mean with its 95 % interval by Student's t over seeds."""
-    mean = statistics.mean(values)
-    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    mean, half = interval(values)
     return f"{mean:+.{digits}f} [{mean - half:+.{digits}f}, {mean + half:+.{digits}f}]"
 
 
@@ -87,7 +84,7 @@ def row(found: dict[str, list[tuple[float, float]]], name: str) -> list[str]:
     if name == "alone":
         return [*shown, "", ""]
     gains = ([a - b for a, b in zip(*pair, strict=True)] for pair in zip((accuracy, loss), alone, strict=True))
-    return [*shown, *map(interval, gains, (2, 4))]
+    return [*shown, *map(bounds, gains, (2, 4))]
 
 
 def main() -> None:

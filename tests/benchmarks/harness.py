@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from scipy.stats import t
 
 
 def train(*overrides: str) -> dict[str, Any]:
@@ -34,6 +37,20 @@ def interleaved(contestants: dict[str, Callable[[], object]], rounds: int) -> di
             if counted:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half of its 95 % interval by Student's t; of a single value, none."""
+    if len(values) < 2:
+        return values[0], math.nan
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values), half
+
+
+def plus_minus(values: Sequence[float], digits: int = 2) -> str:
+    """The same as `mean ± half`."""
+    mean, half = interval(values)
+    return f"{mean:.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -12,12 +12,9 @@ Chinese is the embedded People's Daily, English the FILE, or else Python's refer
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Sequence
 
 import torch
-from harness import table
-from scipy.stats import t
+from harness import plus_minus, table
 
 from tenfold.topics.word_embeddings.alignment import Alignment, align, precision_at
 from tenfold.topics.word_embeddings.data import (
@@ -79,14 +76,6 @@ def one_seed(data: CorpusData, seed: int, epochs: int) -> dict[str, list[float]]
     return {"chance": [k / len(two.words) for k in (1, 5)]} | found
 
 
-def interval(values: Sequence[float]) -> str:
-    """Mean in per cent, and 95 % by Student's t over the seeds."""
-    if len(values) < 2:
-        return f"{100 * values[0]:.2f}"
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{100 * statistics.mean(values):.2f} ± {100 * half:.2f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", help="an English text; without it Python's reference")
@@ -102,7 +91,7 @@ def main() -> None:
         data.setup()
         runs = [one_seed(data, seed, given.epochs) for seed in given.seeds]
         for method in runs[0]:
-            scores = [interval([run[method][place] for run in runs]) for place in range(2)]
+            scores = [plus_minus([100 * run[method][place] for run in runs]) for place in range(2)]
             rows.append([language, method, *scores])
     print(table(["language", "method", "P@1", "P@5"], rows))
 

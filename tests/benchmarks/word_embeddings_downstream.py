@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from harness import table
-from word_embeddings_alignment import interval, trained
+from harness import plus_minus, table
+from word_embeddings_alignment import trained
 
 from tenfold.commands.train import run as train
 from tenfold.config.compose import compose
@@ -114,7 +114,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             without, begun = PARTS[name](Path(folder), given.seeds)
         gains = [after - before for before, after in zip(without, begun, strict=True)]
-        rows.append([name, interval(without), interval(begun), interval(gains)])
+        rows.append([name, *(plus_minus([100 * value for value in column]) for column in (without, begun, gains))])
     print(table(["task", "test accuracy without, %", "with vectors, %", "gain, points"], rows))
 
 

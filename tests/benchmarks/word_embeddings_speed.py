@@ -12,7 +12,6 @@ that of the validation split: so settings are ranked, and the test split stays w
 from __future__ import annotations
 
 import argparse
-import statistics
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from gensim.models import FastText
 from gensim.models import Word2Vec as GensimWord2Vec
-from harness import interleaved, table
+from harness import interleaved, plus_minus, table
 
 from tenfold.data.base import Split
 from tenfold.topics.word_embeddings.blocks import SENTENCE_END
@@ -148,16 +147,6 @@ def quality(
     return [held_out(name, data, "test", inputs, outputs), *(judged[one].value for one in sets)]
 
 
-def interval(values: list[float]) -> str:
-    """Mean, and 95 % by Student's t over the seeds."""
-    if len(values) < 2:
-        return f"{values[0]:.4f}"
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{statistics.mean(values):.4f} ± {half:.4f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text")
@@ -186,7 +175,7 @@ def main() -> None:
     for name in given.models if given.seeds else []:
         for who in given.of:
             runs = [quality(who, name, data, sentences, seed, sets) for seed in range(1, given.seeds + 1)]
-            rows.append([name, who, *map(interval, map(list, zip(*runs, strict=True)))])
+            rows.append([name, who, *(plus_minus(scores, 4) for scores in zip(*runs, strict=True))])
     if rows:
         print("\n" + table(["model", "of", "held-out loss", *sets], rows))
 
