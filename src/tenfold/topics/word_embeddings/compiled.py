@@ -37,21 +37,21 @@ def step(
     """
     reach = blocks.bands // shape.block
     left, right = reach // (shape.window + 1), reach % (shape.window + 1)
-    text, *places = (part.numpy() for part in (blocks.text, left, right, blocks.noise))
+    passages = tuple(part.numpy() for part in (blocks.text, left, right, blocks.noise))
     table, vectors = inputs.weight.detach().numpy(), outputs.numpy()
     rates = np.array([learning_rate, cap], dtype=vectors.dtype)
     walk: Any = _cbow if cbow else _skipgram
     if isinstance(inputs, WordTable):
-        walk(table, vectors, text, text, *places, shape.window, shape.negatives, rates)
+        walk(table, vectors, passages[0], passages, shape.window, shape.negatives, rates)
         return
     rows, offsets = inputs.rows.numpy(), inputs.offsets.numpy()
     place, received = np.full(len(offsets), -1), np.zeros(len(table), table.dtype)
-    for begin in range(0, len(text), settle):
-        part = slice(begin, begin + settle)
-        words, start = _put_together(table, rows, offsets, text[part], place)
-        moved, own = start.copy(), place[text[part]]
-        walk(moved, vectors, own, text[part], *(one[part] for one in places), shape.window, shape.negatives, rates)
-        updates = np.ones_like(own) if cbow else np.roll(places[0][part] + places[1][part], shape.window, 1)
+    for begin in range(0, len(blocks), settle):
+        chunk = tuple(part[begin : begin + settle] for part in passages)
+        words, start = _put_together(table, rows, offsets, chunk[0], place)
+        moved, own = start.copy(), place[chunk[0]]
+        walk(moved, vectors, own, chunk, shape.window, shape.negatives, rates)
+        updates = np.ones_like(own) if cbow else np.roll(chunk[1] + chunk[2], shape.window, 1)
         owed = np.bincount(own.ravel(), updates.ravel(), len(words)) * ((1 + shape.negatives) * learning_rate)
         _pay(table, rows, offsets, words, moved - start, np.minimum(owed, limit).astype(table.dtype), received, limit)
         place[words] = -1
@@ -137,18 +137,8 @@ def _take(lots: Any, lot: int, taken: Any) -> int:
 
 
 @_jit
-def _skipgram(
-    inputs: Any,
-    outputs: Any,
-    rows: Any,
-    texts: Any,
-    lefts: Any,
-    rights: Any,
-    noise: Any,
-    window: int,
-    negatives: int,
-    rates: Any,
-) -> None:
+def _skipgram(inputs: Any, outputs: Any, rows: Any, passages: Any, window: int, negatives: int, rates: Any) -> None:
+    texts, lefts, rights, noise = passages
     change, around, taken = np.empty_like(inputs[0]), np.empty(2 * window, np.int64), np.empty(4 * negatives, np.int64)
     one, none, rate, cap = rates.dtype.type(1), rates.dtype.type(0), rates[0], rates[1]
     for passage in range(len(texts)):
@@ -170,18 +160,8 @@ def _skipgram(
 
 
 @_jit
-def _cbow(
-    inputs: Any,
-    outputs: Any,
-    rows: Any,
-    texts: Any,
-    lefts: Any,
-    rights: Any,
-    noise: Any,
-    window: int,
-    negatives: int,
-    rates: Any,
-) -> None:
+def _cbow(inputs: Any, outputs: Any, rows: Any, passages: Any, window: int, negatives: int, rates: Any) -> None:
+    texts, lefts, rights, noise = passages
     hidden, change, taken = np.empty_like(inputs[0]), np.empty_like(inputs[0]), np.empty(negatives, np.int64)
     one, none, rate = rates.dtype.type(1), rates.dtype.type(0), min(rates[0], rates[1])
     for passage in range(len(texts)):
