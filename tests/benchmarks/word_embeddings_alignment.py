@@ -16,6 +16,7 @@ import argparse
 import torch
 from harness import plus_minus, table
 
+from tenfold.data.text.vectors import WordVectors
 from tenfold.topics.word_embeddings.alignment import Alignment, align, precision_at
 from tenfold.topics.word_embeddings.data import (
     CorpusData,
@@ -28,7 +29,6 @@ from tenfold.topics.word_embeddings.data import (
 from tenfold.topics.word_embeddings.module import Word2Vec
 from tenfold.topics.word_embeddings.networks import WordEmbedding
 from tenfold.topics.word_embeddings.rates import linear_decay
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 FREQUENT, RATE = 1000, 0.05
 

@@ -28,9 +28,9 @@ from tenfold.commands.train import run as train
 from tenfold.config.compose import compose
 from tenfold.data.text.reviews import Reviews
 from tenfold.data.text.tokenizers import characters
+from tenfold.data.text.vector_files import save_vectors
 from tenfold.topics.sequence_labeling.sources import PeopleDaily
 from tenfold.topics.word_embeddings.data import TextCorpus
-from tenfold.topics.word_embeddings.formats import save_vectors
 
 QUIET = ["threads=1", "trainer.accelerator=cpu", "callbacks.progress=null", "callbacks.pictures=null"]
 CHANNELS = 64

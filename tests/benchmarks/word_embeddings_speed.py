@@ -22,13 +22,13 @@ from gensim.models import Word2Vec as GensimWord2Vec
 from harness import interleaved, plus_minus, table
 
 from tenfold.data.base import Split
+from tenfold.data.text.vectors import WordVectors
 from tenfold.topics.word_embeddings.blocks import SENTENCE_END
 from tenfold.topics.word_embeddings.data import CorpusData, PeopleDailyText, TextCorpus
 from tenfold.topics.word_embeddings.evaluation import PACKAGED, evaluate_vectors
 from tenfold.topics.word_embeddings.module import Word2Vec
 from tenfold.topics.word_embeddings.networks import SubwordEmbedding, WordEmbedding
 from tenfold.topics.word_embeddings.rates import linear_decay
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 BUCKETS, EPOCHS, STRETCHES = 200_000, 5, 64
 RATES = {"skipgram": 0.035, "cbow": 0.075, "fasttext": 0.025}  # gensim: 0.025 for all; its CBOW gradient is not divided

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.topics.word_embeddings.subwords import ngram_hashes, subword_rows, unknown_vectors
+from tenfold.data.text.subwords import ngram_hashes, subword_rows, unknown_vectors
 
 
 def fasttext_hash(text: bytes) -> int:

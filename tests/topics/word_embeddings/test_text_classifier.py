@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tenfold.data.base import Labelled
+from tenfold.data.text.subwords import ngram_hashes, word_hashes
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.subwords import ngram_hashes, word_hashes
 from tenfold.topics.word_embeddings.text_module import TextClassification
 from tenfold.topics.word_embeddings.text_network import FastTextClassifier
 from tenfold.topics.word_embeddings.text_rows import TextRowSpec, TSVRows, word_ngrams

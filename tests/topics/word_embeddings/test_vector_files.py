@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tenfold.data.files import package_file
+from tenfold.data.text.subwords import unknown_vectors
+from tenfold.data.text.vector_files import Format, load_vectors, save_vectors
+from tenfold.data.text.vectors import WordVectors
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.fasttext_bin import Arguments, FastTextFile, load_fasttext, save_fasttext
-from tenfold.topics.word_embeddings.formats import Format, load_vectors, save_vectors
-from tenfold.topics.word_embeddings.subwords import unknown_vectors
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 WORDS = ("the", "Zürich", "中共中央", "don't", "１２月")
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from tenfold.data.text.subwords import subword_rows
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.blocks import SENTENCE_END, BlockCutter, Blocks, BlockShape, band_table
 from tenfold.topics.word_embeddings.data import WordSpec
 from tenfold.topics.word_embeddings.module import Word2Vec
 from tenfold.topics.word_embeddings.networks import WordEmbedding
-from tenfold.topics.word_embeddings.subwords import subword_rows
 from tenfold.topics.word_embeddings.tables import Composed, SubwordTable, WordTable
 
 WORDS, CHANNELS, NEGATIVES, RATE = 20, 6, 3, 0.3

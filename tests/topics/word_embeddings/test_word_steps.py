@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from tenfold.data.text.subwords import subword_rows
 from tenfold.topics.word_embeddings import hierarchical, negative_sampling
 from tenfold.topics.word_embeddings.blocks import SENTENCE_END, BlockCutter, Blocks, BlockShape, band_table, mean_table
 from tenfold.topics.word_embeddings.rates import RowRates
-from tenfold.topics.word_embeddings.subwords import subword_rows
 from tenfold.topics.word_embeddings.tables import Composed, SubwordTable, WordTable
 
 WORDS, CHANNELS, NEGATIVES = 20, 6, 4

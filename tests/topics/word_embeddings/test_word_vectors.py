@@ -8,9 +8,9 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 
+from tenfold.data.text.vectors import Subwords, WordVectors
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings import alignment, evaluation
-from tenfold.topics.word_embeddings.vectors import Subwords, WordVectors
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from tenfold.data.labels import check_classes, check_fractions, majority_baselin
 from tenfold.data.text.ragged import RaggedTexts
 from tenfold.data.text.spec import TextSpec
 from tenfold.data.text.tokenizers import TOKENIZERS, TokenizerName, check_tokenizer, suited_tokenizer
+from tenfold.data.text.vector_files import load_vectors
+from tenfold.data.text.vectors import WordVectors
 from tenfold.data.text.vocabulary import Vocabulary
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.formats import load_vectors
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from tenfold.config.spec import DataSpec
 from tenfold.data.base import DataModule, Labelled
 from tenfold.data.text.labelled_text import TextData
+from tenfold.data.text.vectors import WordVectors
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.errors import UserError
 from tenfold.topics.classification import metrics
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.base import DataModule, Split
+from tenfold.data.text.vector_files import load_vectors
 from tenfold.data.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from tenfold.errors import UserError, nearest
 from tenfold.topics.sequence_labeling.columns import COLUMNS, Unit, check_tokenizer, columns_of
@@ -20,7 +21,6 @@ from tenfold.topics.sequence_labeling.lexicon import check_lexicon, collect
 from tenfold.topics.sequence_labeling.schemes import SCHEMES, convert, detect, violations
 from tenfold.topics.sequence_labeling.spans import OUTSIDE, SpanCounts, extract, split_tag
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
-from tenfold.topics.word_embeddings.formats import load_vectors
 
 log = logging.getLogger(__name__)
 

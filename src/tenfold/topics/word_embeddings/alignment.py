@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from tenfold.data.text.vectors import WordVectors
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 
 def prepare(matrix: Tensor, centre: bool = True) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenfold.data.text.vectors import WordVectors
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 
 def answer(vectors: WordVectors, words: tuple[str, ...]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from tenfold.data.text.vectors import WordVectors
 from tenfold.engine.module import Stage
 from tenfold.topics.word_embeddings.answers import answer
 from tenfold.topics.word_embeddings.data import Queries, WordSpec
 from tenfold.topics.word_embeddings.evaluation import evaluate_vectors
 from tenfold.topics.word_embeddings.networks import Lookup
 from tenfold.topics.word_embeddings.row_training import RowTrained
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 if TYPE_CHECKING:
     from tenfold.callbacks.pictures import Picture

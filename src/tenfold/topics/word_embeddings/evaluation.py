@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from tenfold.data.files import package_file
+from tenfold.data.text.vectors import WordVectors
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 #: Sets that the package gensim carries in its test data.
 PACKAGED = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt", "analogies": "questions-words.txt"}

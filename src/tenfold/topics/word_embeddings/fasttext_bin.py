@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tenfold.data.text.subwords import subword_rows
+from tenfold.data.text.vectors import Subwords, WordVectors
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.subwords import subword_rows
-from tenfold.topics.word_embeddings.vectors import Subwords, WordVectors
 
 MAGIC, VERSION = 793712314, 12
 _ARGUMENTS = struct.Struct("<12id")

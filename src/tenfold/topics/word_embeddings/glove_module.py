@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tenfold.data.text.vectors import WordVectors
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.data import WordSpec
 from tenfold.topics.word_embeddings.embedding import EmbeddingModule
 from tenfold.topics.word_embeddings.glove import GloVe
 from tenfold.topics.word_embeddings.glove_data import Entries
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 
 class GloVeModule(EmbeddingModule):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from tenfold.data.text.vectors import Subwords, WordVectors
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.errors import UserError, nearest
 from tenfold.topics.word_embeddings import hierarchical, negative_sampling, training
@@ -17,7 +18,6 @@ from tenfold.topics.word_embeddings.blocks import BlockCutter, Blocks, BlockShap
 from tenfold.topics.word_embeddings.data import Stretches, WordSpec
 from tenfold.topics.word_embeddings.embedding import EmbeddingModule
 from tenfold.topics.word_embeddings.networks import SubwordEmbedding, WordEmbedding
-from tenfold.topics.word_embeddings.vectors import Subwords, WordVectors
 
 #: The epoch whose draws validation and test use, so that their loss is of one fixed set of pairs and noise words.
 HELD_OUT = -1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tenfold.topics.word_embeddings.subwords import subword_rows
+from tenfold.data.text.subwords import subword_rows
 from tenfold.topics.word_embeddings.tables import SubwordTable, WordTable
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tenfold.callbacks.figures import BLUE, new_figure, printable
-from tenfold.topics.word_embeddings.vectors import WordVectors
+from tenfold.data.text.vectors import WordVectors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,11 +16,11 @@ from torch import Tensor
 from tenfold.data.text.labelled_text import TextData
 from tenfold.data.text.reviews import Reviews
 from tenfold.data.text.spec import TextSpec
+from tenfold.data.text.subwords import ngram_hashes, word_hashes
 from tenfold.data.text.tokenizers import TOKENIZERS
 from tenfold.data.text.tsv import TSV
 from tenfold.data.text.vocabulary import Vocabulary
 from tenfold.errors import UserError, check_number
-from tenfold.topics.word_embeddings.subwords import ngram_hashes, word_hashes
 
 _FACTOR = np.uint64(116049371)
 

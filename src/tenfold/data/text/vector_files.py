@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tenfold.data.text.vectors import WordVectors
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.vectors import WordVectors
 
 Format = Literal["word2vec", "word2vec_binary", "glove"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from tenfold.data.text.subwords import unknown_vectors
 from tenfold.errors import UserError, nearest
-from tenfold.topics.word_embeddings.subwords import unknown_vectors
 
 
 @dataclass(frozen=True)
