@@ -16,6 +16,7 @@ from tenfold.errors import UserError
 class Options:
     n: int = 64
     condition: str | int | None = None
+    seed: int = 0
 
 
 class Generator(Regressor):
@@ -47,9 +48,11 @@ def test_sources_are_a_list_of_names(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (Generator, {"guidance": 2.0}, "guidance: toy/generator has no such option; it takes n, condition"),
+        (Generator, {"guidance": 2.0}, "guidance: toy/generator has no such option; it takes n, condition, seed"),
         (Generator, {"n": "many"}, "n: found 'many', expected int"),
         (Generator, {"n": 0}, "n: found 0, expected at least 1"),
+        (Generator, {"seed": -1}, "seed: found -1, expected 0 to 9.22337e\\+18"),
+        (Generator, {"seed": 2**63}, "seed: found 9223372036854775808, expected 0 to 9.22337e\\+18"),
         (Generator, {"input": "a.png"}, "input: found 'a.png', but toy/generator makes its answers itself"),
         (Generator, {"output": "/no/such/folder/grid.png"}, "output: there is no folder /no/such/folder"),
         (Generator, {"batch_size": 0}, "batch_size: found 0, expected at least 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +41,9 @@ class Request:
         return self.sources
 
 
-#: The least value of options that mean the same wherever they are taken.
+#: The least value of options that mean the same wherever they are taken, and the largest where there is one.
 LEAST = {"n": 1, "length": 1, "beam": 1, "seed": 0, "temperature": 0, "guidance": 0}
+MOST = {"seed": 2**63 - 1}  # what a generator takes
 
 #: The keys of `conf/predict.yaml` that every topic takes; the others are options of some topics.
 COMMON_KEYS = frozenset({"run", "checkpoint", "input", "output", "batch_size", "outputs", "accelerator"})
@@ -77,5 +79,5 @@ def _options(values: Mapping[str, Any], module: TenfoldModule) -> Any:
         if not fits(value, hints[key]):
             raise UserError(f"{key}: {expected(value, hints[key])}")
         if key in LEAST:
-            check_number(key, value, LEAST[key])
+            check_number(key, value, LEAST[key], MOST.get(key, math.inf))
     return module.options_class(**given)

@@ -163,7 +163,7 @@ def test_predicted_texts_name_their_class():
         ({"n": 0}, "n: found 0, expected at least 1"),
         ({"condition": "hem"}, "condition: found 'hem', expected cat, dog, hen; did you mean 'hen'?"),
         ({"condition": 7}, "condition: found '7', expected cat, dog, hen"),
-        ({"seed": -1}, "seed: found -1, expected at least 0"),
+        ({"seed": -1}, "seed: found -1, expected 0 to 9.22337e+18"),
         ({"guidance": -2.0}, "guidance: found -2.0, expected at least 0"),
         ({"guidance": math.nan}, "guidance: found nan, expected at least 0"),
         ({"guidance": math.inf}, "guidance: found inf, expected at least 0"),
