@@ -14,6 +14,7 @@ import torch
 
 import tenfold
 from contract.stand_ins import stand_in
+from contract.steps import SHORT, answers, cast, gradient
 from tenfold.commands.list import describe
 from tenfold.commands.train import run as train
 from tenfold.config.check import check_config
@@ -24,10 +25,9 @@ from tenfold.engine.batch import cut, num_samples
 from tenfold.engine.build import build_data, build_whole
 from tenfold.engine.checkpoint import load_checkpoint, rebuild
 from tenfold.engine.export import export_onnx, export_torch
-from tenfold.engine.module import TenfoldModule
-from tenfold.engine.request import Request
 
 RECIPES = options("experiment")
+ON_CPU = ["trainer.accelerator=cpu"]
 TOPICS = Path(tenfold.__file__).parent / "topics"
 EVERY_RUN_WRITES = {
     "train/loss",
@@ -51,7 +51,7 @@ class Run:
 def run(request, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "run"
     files = stand_in(request.param, tmp_path_factory.mktemp("data"), np.random.default_rng(0))
-    overrides = [f"experiment={request.param}", f"folder={folder}", *_short(), *files]
+    overrides = [f"experiment={request.param}", f"folder={folder}", *SHORT, *ON_CPU, *files]
     config = compose("train", overrides)
     assert train(config) == 0
     return Run(request.param, to_plain(config), folder)
@@ -60,17 +60,6 @@ def run(request, tmp_path_factory) -> Run:
 def _empty(folder: Path) -> Path:
     folder.mkdir()
     return folder
-
-
-def _short() -> list[str]:
-    return [
-        "threads=1",
-        "trainer.max_epochs=2",
-        "trainer.limit_train_batches=3",
-        "trainer.log_every_n_steps=1",
-        "callbacks.progress=null",
-        "trainer.accelerator=cpu",
-    ]
 
 
 def test_there_are_recipes_and_each_topic_has_a_readme_that_names_its_own():
@@ -93,9 +82,7 @@ def test_a_recipe_is_described_for_the_list(recipe):
 def test_a_recipe_checks_and_passes_one_batch_of_everything(recipe, tmp_path):
     files = stand_in(recipe, _empty(tmp_path / "data"), np.random.default_rng(0))
     folder = tmp_path / "run"
-    config = compose(
-        "train", [f"experiment={recipe}", "debug=fast", f"folder={folder}", *_short()[2:], "threads=1", *files]
-    )
+    config = compose("train", [f"experiment={recipe}", "debug=fast", f"folder={folder}", *SHORT[1:], *ON_CPU, *files])
     check_config(config)
     assert train(config) == 0
     assert runs.read_metrics(folder)["steps"] >= 1
@@ -139,16 +126,8 @@ def test_the_dashboard_holds_what_the_module_declares(run):
 def test_a_checkpoint_predicts_as_the_module_that_was_saved(run, tmp_path):
     first, second = (rebuild(load_checkpoint(runs.checkpoint_of(run.folder, "last"))) for _ in range(2))
     with torch.no_grad():
-        assert _answers(first, tmp_path) == _answers(second, tmp_path)
+        assert answers(first, tmp_path) == answers(second, tmp_path)
     assert first.spec == second.spec
-
-
-def _answers(module, folder: Path) -> list[Any]:
-    """To the example, or what a generator makes when it is told nothing but a number."""
-    if type(module).predict_inputs is not TenfoldModule.predict_inputs:
-        return list(module.predict_inputs(*module.example_inputs()))
-    output = folder / module.answer_file if module.answer_file else None
-    return list(module.predict(Request(output=output, options=module.options_class(n=2))))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
@@ -158,34 +137,16 @@ def test_micro_batches_give_the_gradient_of_one_batch(run, dtype, tolerance):
     data = build_data(run.config)
     data.setup()
     module = build_whole(run.config, data).to(dtype).eval()  # dropout draws and BatchNorm's statistics aside
-    batch = _cast(module.drawn(data.sample("train", 12), 0), dtype)
+    batch = cast(module.drawn(data.sample("train", 12), 0), dtype)
     size = num_samples(batch)
     for part in module.optimized:
-        whole = _gradient(module, part, [batch])
+        whole = gradient(module, part, [batch])
         generator = torch.Generator().manual_seed(1)
         for _ in range(3):
             borders = sorted({0, size, *torch.randint(1, size, (3,), generator=generator).tolist()})
             sizes = [stop - start for start, stop in pairwise(borders)]
-            parts = _gradient(module, part, cut(batch, sizes))
+            parts = gradient(module, part, cut(batch, sizes))
             assert torch.linalg.vector_norm(parts - whole) <= tolerance * torch.linalg.vector_norm(whole), part
-
-
-def _gradient(module, part, micro_batches) -> torch.Tensor:
-    module.zero_grad()
-    losses, weigh = module.objective(part)
-    weights = [weigh(micro) for micro in micro_batches]
-    totals = {name: sum(torch.as_tensor(w[name], dtype=torch.float64) for w in weights) for name in weights[0]}
-    with module._only(part):
-        for micro in micro_batches:
-            sum(total / totals[name] for name, total in losses(micro).items()).backward()
-    return torch.cat([p.grad.flatten() for p in module.get_submodule(part).parameters() if p.grad is not None])
-
-
-def _cast(batch, dtype):
-    def to(value):
-        return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-
-    return type(batch)(*map(to, batch)) if isinstance(batch, tuple) else batch.to(dtype)
 
 
 def _twin(recipe: str) -> str:
