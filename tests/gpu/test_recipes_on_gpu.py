@@ -58,5 +58,6 @@ def test_its_gradient_is_that_of_a_cpu(overrides):
     module.to(GPU)
     there = data.transfer_batch_to_device(batch, GPU, 0)
     for part, expected in here.items():
-        found = gradient(module, part, [there]).cpu()
+        with torch.backends.cudnn.flags(enabled=False):  # whose recurrent layers have no gradient in eval mode
+            found = gradient(module, part, [there]).cpu()
         assert torch.linalg.vector_norm(found - expected) <= 1e-9 * torch.linalg.vector_norm(expected), part
