@@ -44,6 +44,7 @@ def check_config(config: DictConfig) -> None:
     check_companions(plain)
     _check_loggers(plain.get("logger") or {})
     check_batches(plain)
+    resolve(plain["model"]["_target_"]).check(plain)
 
 
 def _check_groups(config: Mapping[str, Any]) -> None:

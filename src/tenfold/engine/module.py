@@ -78,6 +78,10 @@ class TenfoldModule(L.LightningModule):
         self._draw_count = (-1, 0)  # a batch, and how often its random numbers were drawn
         self._resumed: dict[str, Any] = {}  # what the checkpoint says that training goes on from
 
+    @classmethod
+    def check(cls, config: Mapping[str, Any]) -> None:
+        """Raise `UserError` where a run's config, in plain types, is known before any data is read not to train."""
+
     # What a topic implements -----------------------------------------------------------------------------------------
 
     def losses(self, batch: Any) -> Sums:

@@ -1,12 +1,14 @@
 """Compiled steps are the textbook's stochastic gradient descent, four predictions after four."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from command_line import refused
 from tenfold.data.text.subwords import subword_rows
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.blocks import SENTENCE_END, BlockCutter, Blocks, BlockShape, band_table
@@ -111,9 +113,35 @@ def test_the_compiled_kernel_is_taken_where_it_can_be(monkeypatch: pytest.Monkey
     assert not model().to("meta").compiled
     with pytest.raises(UserError, match=r"^model.kernel: found 'compiled', which needs float32 or float64 on the CPU"):
         _ = model(kernel="compiled").bfloat16().compiled
-    with pytest.raises(UserError, match=r"^model.kernel: found 'compiled' with objective=hierarchical, expected auto"):
+    with pytest.raises(
+        UserError, match=r"^model.kernel: found 'compiled', which needs objective=negative; expected auto"
+    ):
         model(objective="hierarchical", kernel="compiled")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert not model().compiled
-    with pytest.raises(UserError, match=r"pip install 'tenfold\[word_embeddings\]'$"):
-        _ = model(kernel="compiled").compiled
+    with pytest.raises(UserError, match=r"pip install 'tenfold\[word_embeddings\]'; expected auto or blocks$"):
+        model(kernel="compiled")
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "message"),
+    [
+        ("train", "trainer.precision=bf16-true", "needs float32 or float64 on the CPU, not torch.bfloat16 on cpu"),
+        ("check", "model.objective=hierarchical", "needs objective=negative"),
+        ("train", "", "needs the package 'numba'"),
+    ],
+)
+def test_a_compiled_kernel_that_cannot_be_had_is_told_before_data_is_read(
+    command: str, given: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = importlib.util.find_spec
+    if not given:
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else real(name, *rest)
+        )
+    chosen = ("experiment=word_embeddings/python_reference", "model.kernel=compiled", "trainer.accelerator=cpu")
+    monkeypatch.setenv("TENFOLD_OUTPUTS", str(tmp_path / "outputs"))
+    unreadable = ("data=text/corpus", f"data.path={tmp_path / 'missing.txt'}")
+    line = refused(command, *chosen, *unreadable, *([given] if given else []))
+    assert f"model.kernel: found 'compiled', which {message}" in line
+    assert not (tmp_path / "outputs").exists()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from tenfold.data.text.vectors import Subwords, WordVectors
 from tenfold.engine.accumulation import Sums, Weights
 from tenfold.errors import UserError, nearest
-from tenfold.topics.word_embeddings import hierarchical, negative_sampling, training
+from tenfold.topics.word_embeddings import hierarchical, kernels, negative_sampling, training
 from tenfold.topics.word_embeddings.blocks import BlockCutter, Blocks, BlockShape, band_table, mean_table
 from tenfold.topics.word_embeddings.data import Stretches, WordSpec
 from tenfold.topics.word_embeddings.embedding import EmbeddingModule
@@ -80,8 +79,8 @@ class Word2Vec(EmbeddingModule):
         ).items():
             if size < 1:
                 raise UserError(f"model.{name}: found {size}, expected at least 1")
-        if kernel == "compiled" and objective != "negative":
-            raise UserError(f"model.kernel: found 'compiled' with objective={objective}, expected auto or blocks")
+        if kernel == "compiled":
+            kernels.require_compiled(objective)
         self.network, self.cbow = network, architecture == "cbow"
         self.step_words, self.settle_words, self.cap = step_words, settle_words, cap
         self.workers, self.kernel = workers, kernel
@@ -93,6 +92,12 @@ class Word2Vec(EmbeddingModule):
 
     table: Tensor
     means: Tensor
+
+    @classmethod
+    def check(cls, config: Mapping[str, Any]) -> None:
+        model = config["model"]
+        if model.get("kernel") == "compiled":
+            kernels.require_compiled(model.get("objective", "negative"), *kernels.place_of(config["trainer"]))
 
     # The loss --------------------------------------------------------------------------------------------------------
 
@@ -131,17 +136,10 @@ class Word2Vec(EmbeddingModule):
         """Whether steps are the compiled ones. Raises `UserError` where they were asked for and cannot be had."""
         if self.kernel == "blocks":
             return False
-        outputs = self.network.outputs
-        hindrance = ""
-        if self.tree is not None:
-            hindrance = "objective=negative"
-        elif outputs.device.type != "cpu" or outputs.dtype not in (torch.float32, torch.float64):
-            hindrance = f"float32 or float64 on the CPU, not {outputs.dtype} on {outputs.device.type}"
-        elif importlib.util.find_spec("numba") is None:
-            hindrance = "the package 'numba'; pip install 'tenfold[word_embeddings]'"
-        if hindrance and self.kernel == "compiled":
-            raise UserError(f"model.kernel: found 'compiled', which needs {hindrance}")
-        return not hindrance
+        objective, outputs = "hierarchical" if self.tree is not None else "negative", self.network.outputs
+        if self.kernel == "compiled":
+            kernels.require_compiled(objective, outputs.device.type, outputs.dtype)
+        return not kernels.hindrance(objective, outputs.device.type, outputs.dtype)
 
     def train_rows(self, batch: Stretches, learning_rate: float) -> None:
         due = self.journal.due
