@@ -99,3 +99,20 @@ def test_an_address_of_nothing_is_told_before_anything_is_read(address, message,
 
 def test_none_is_no_companion(tmp_path):
     assert list(companions.addresses(config_of(None, tmp_path))) == []
+    with pytest.raises(UserError, match="model.teacher: found null, expected a run's address"):
+        Student().companion("teacher")
+
+
+def test_a_run_that_kept_no_checkpoint_is_not_finished(iris, tmp_path, capsys):
+    """`debug=fast` leaves metrics of a step or two, and nothing to load."""
+    newest, folder = companions.newest_finished(IRIS, iris), tmp_path / IRIS
+    folder.mkdir(parents=True)
+    (folder / "1").symlink_to(newest)
+    fast = ["debug=fast", f"folder={folder / '2'}"]
+    assert train(compose("train", [f"experiment={IRIS}", f"outputs={tmp_path}", *SHORT, *fast])) == 0
+    assert (folder / "2" / "metrics.json").is_file()
+    capsys.readouterr()
+    config = config_of(f"recipe:{IRIS}", tmp_path)
+    companions.settle(config)
+    assert config.model.teacher == str(folder / "1")
+    assert f"model.teacher: {folder / '1'} (val/accuracy 0." in capsys.readouterr().out

@@ -44,7 +44,9 @@ def check_companions(config: Mapping[str, Any]) -> None:
 def settle(config: DictConfig) -> None:
     """Put the folder of a finished run in place of each address, training what is not there yet."""
     for name, address in addresses(config):  # type: ignore[arg-type]
-        config.model[name] = str(_settled(name, address, config))
+        folder = config.model[name] = str(_settled(name, address, config))
+        if address.startswith(RECIPE):  # what a shorter or changed run of the recipe is worth, a person can then see
+            print(f"model.{name}: {folder}{_worth(Path(folder))}")
 
 
 def _settled(name: str, address: str, config: DictConfig) -> Path:
@@ -64,9 +66,18 @@ def _settled(name: str, address: str, config: DictConfig) -> Path:
 
 
 def newest_finished(recipe: str, outputs: Path) -> Path | None:
-    """The newest run of the recipe that was trained to its end and measured."""
-    finished = [path.parent for path in (outputs / recipe).glob(f"*/{runs.METRICS}")]
+    """The newest run of the recipe that was trained to its end and measured; of `debug=fast` no checkpoint is left."""
+    measured = [path.parent for path in (outputs / recipe).glob(f"*/{runs.METRICS}")]
+    finished = [folder for folder in measured if (folder / runs.CHECKPOINTS).is_dir()]
     return max(finished, key=lambda folder: (folder / runs.METRICS).stat().st_mtime, default=None)
+
+
+def _worth(folder: Path) -> str:
+    """The first metric of the run's module on validation data, where it was measured."""
+    record = runs.read_metrics(folder)
+    metric = next(iter(record.get("directions", {})), None)
+    value = record.get("metrics", {}).get(metric)
+    return "" if value is None else f" ({metric} {value:.4f})"
 
 
 def _train(name: str, recipe: str, config: DictConfig) -> None:
