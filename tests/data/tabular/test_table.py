@@ -36,9 +36,9 @@ def test_a_separator_can_be_given(read):
 
 
 def test_stdin_is_read(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("a,b\n1,2\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffa,b\n1,2\n"))
     table = read_table("-")
-    assert (table.source, table.rows) == ("stdin", [["1", "2"]])
+    assert (table.source, table.columns, table.rows) == ("stdin", ("a", "b"), [["1", "2"]])
 
 
 @pytest.mark.parametrize("text, message", [

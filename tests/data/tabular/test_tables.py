@@ -40,6 +40,11 @@ def read_back(data, text, tmp_path, batch_size=100):
     return list(data.spec.read([str(path)], batch_size))
 
 
+def test_names_that_python_would_read_as_numbers_are_categories(load):
+    data = load("size,code,label\n" + "\n".join(f"{i},{i % 3}_{i % 2},{'ab'[i % 2]}" for i in range(60)))
+    assert data.spec.categories[0] is None and data.spec.categories[1][0] == "0_0"
+
+
 def test_numeric_columns_are_standardised_with_training_statistics(load):
     data = load(ignore=["size", "colour", "code"])
     assert data.spec.columns == ("id",)

@@ -1,5 +1,6 @@
 import io
 import json
+from itertools import chain, repeat
 from types import SimpleNamespace
 
 import pytest
@@ -38,8 +39,11 @@ def test_reads_files_line_by_line_into_batches(spec, tmp_path):
 
 def test_a_dash_reads_standard_input_as_it_comes(spec, monkeypatch):
     class Endless(io.RawIOBase):
+        def __init__(self):
+            self.lines = chain([b"\xef\xbb\xbffine\n"], repeat(b"fine\n"))  # begun with a byte order mark
+
         def __next__(self):
-            return b"fine\n"
+            return next(self.lines)
 
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Endless()))
     names, tokens = next(spec.read(["-"], 2))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tenfold.config.spec import DataSpec
-from tenfold.data.tabular.table import Table, is_missing, read_table
+from tenfold.data.tabular.table import Table, is_missing, number_of, read_table
 from tenfold.errors import UserError
 
 
@@ -111,7 +111,7 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _number(cell: str) -> float:
     try:
-        return float(cell)
+        return number_of(cell)
     except ValueError:
         return np.nan
 

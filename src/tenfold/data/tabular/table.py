@@ -70,16 +70,23 @@ def is_missing(cell: str) -> bool:
 
 def is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number_of(cell)
     except ValueError:
         return False
     return True
 
 
+def number_of(cell: str) -> float:
+    """Raises `ValueError` on what is no number; 1_000, which Python reads as one, is a name."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
 def _read_text(source: str, name: str) -> str:
     try:
         if source == "-":
-            return sys.stdin.read()
+            return sys.stdin.read().removeprefix("\ufeff")  # the byte order mark of many spreadsheets
         with open(source, encoding="utf-8-sig", newline="") as file:
             return file.read()
     except OSError as error:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from tenfold.errors import UserError, nearest
 
+BOM = b"\xef\xbb\xbf"  # the byte order mark that some programs begin UTF-8 with
+
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Each line that is not blank, with its number from 1; UTF-8, with or without a byte order mark.
 
     Raises `UserError` where the file is missing, cannot be read, or is not UTF-8 (with the number of the line).
     """
-    content = _read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    content = _read_bytes(path).removeprefix(BOM)
     for number, line in enumerate(content.split(b"\n"), start=1):
         text = _decode(line, f"{path} line {number}").strip()
         if text:
@@ -27,7 +29,7 @@ def lines_of(source: str) -> Iterator[str]:
         yield from (text for _, text in read_lines(Path(source)))
         return
     for number, line in enumerate(sys.stdin.buffer, start=1):
-        text = _decode(line, f"standard input line {number}").strip()
+        text = _decode(line.removeprefix(BOM) if number == 1 else line, f"standard input line {number}").strip()
         if text:
             yield text
 
