@@ -41,6 +41,7 @@ MISTAKES = {
     "flag": (["train", "--hlep"], ["--hlep", "--help"]),
     "cfg": (["train", "--cfg", "nope"], ["--cfg", "'nope'", "'job'"]),
     "grammar": (["train", "optimizer.lr=["], ["override 'optimizer.lr=['", "expected key=value"]),
+    "signs": (["train", "input=my photo (1).png"], ["override ", "expected key=value", "in quotes", "'key=\"a;b\"'"]),
     "no value": (["train", "optimizer"], ["override 'optimizer'", "expected key=value"]),
     "topic": (["list", "clasification"], ["'clasification'", "did you mean 'classification'?"]),
     "shell": (["completion", "bsh"], ["'bsh'", "expected bash or zsh", "did you mean 'bash'?"]),
@@ -84,6 +85,14 @@ MISTAKES = {
     "strategy": (["train", "trainer.strategy=dpp"], ["trainer.strategy: ", "'dpp'", "did you mean 'ddp'?"]),
     "accelerator": (["train", "trainer.accelerator=gpuu"], ["trainer.accelerator: ", "'gpuu'", "did you mean 'gpu'?"]),
     "devices": (["train", "trainer.devices=two"], ["trainer.devices: ", "'two'", "a number"]),
+    "no teacher": (
+        ["train", "experiment=distillation/mnist5k_soft", "model.teacher=null"],
+        ["model.teacher: found null", "recipe:<topic>/<recipe>"],
+    ),
+    "no judge": (
+        ["train", "experiment=gan/mnist5k_dcgan", "model.judge=null"],
+        ["model.judge: found null", "recipe:<topic>/<recipe>"],
+    ),
     "no devices": (["train", "trainer.devices=0"], ["trainer.devices: ", "0", "a number"]),
     "limit as text": (["train", "trainer.limit_train_batches=all"], ["trainer.limit_train_batches: ", "'all'"]),
     "limit below zero": (
@@ -157,6 +166,13 @@ def test_a_mistake_is_told_in_one_line(name):
     line = refused(*arguments)
     for part in parts:
         assert part in line
+
+
+def test_a_batch_of_one_for_batch_norm():
+    code, _, err = tenfold("train", *IRIS, "model=classification/mlp", "data.batch_size=52")  # of 105 samples
+    assert code == 2 and len(err.splitlines()) == 1, err
+    for part in ("data.batch_size: ", "one sample", "BatchNorm", "data.last_batch=drop"):
+        assert part in err
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,14 @@ def test_total_steps_are_told_to_whom_wants_them():
     assert build_scheduler(None, optimizer, 30) is None
 
 
+def test_a_plateau_is_of_the_modules_metric_unless_told_otherwise():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
+    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}
+    assert build_scheduler(plateau | {"mode": None}, optimizer, 30, "max").mode == "max"
+    assert build_scheduler(plateau | {"mode": None}, optimizer, 30, "min").mode == "min"
+    assert build_scheduler(plateau | {"mode": "max"}, optimizer, 30, "min").mode == "max"
+
+
 def test_norms_biases_and_frozen_parameters_are_not_decayed():
     network = nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.Conv1d(4, 3, 2), nn.BatchNorm1d(3), nn.Linear(3, 2))
     network[4].requires_grad_(False)

@@ -77,7 +77,7 @@ def _supplied(config: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     parts = {name for name, part in model.items() if isinstance(part, Mapping) and "_target_" in part}
     supplied = {f"model.{name}": spec_names for name in parts}
     supplied |= {"model": frozenset({"spec"})}
-    for group, names in (("optimizer", {"params"}), ("scheduler", {"optimizer", "total_steps", "interval"})):
+    for group, names in (("optimizer", {"params"}), ("scheduler", {"optimizer", "total_steps", "interval", "mode"})):
         for path, _ in targets(config.get(group) or {}, group):
             supplied[path] = frozenset(names)
     for path, _ in targets(config.get("callbacks") or {}, "callbacks"):

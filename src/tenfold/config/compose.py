@@ -180,7 +180,8 @@ def _one_line(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     cause = error.__cause__
     text = _first_line(error)
     if isinstance(error, OverrideParseException):
-        return f"override {error.override!r}: {text}; expected key=value"
+        quoted = "; a value with special signs stands in quotes, and those in the shell's: 'key=\"a;b\"'"
+        return f"override {error.override!r}: {text}; expected key=value{quoted if '=' in error.override else ''}"
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         for option in value.strip("[]").split(","):

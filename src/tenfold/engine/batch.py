@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
+
+from tenfold.errors import UserError
 
 
 def num_samples(batch: Any) -> int:
@@ -37,6 +40,20 @@ def cut(batch: Any, sizes: Sequence[int]) -> list[Any]:
 def equal_sizes(total: int, size: int) -> list[int]:
     """`total` samples in micro-batches of `size`, the last one holding the rest."""
     return [size] * (total // size) + ([total % size] if total % size else [])
+
+
+@contextlib.contextmanager
+def refusing_one_for_batch_norm() -> Iterator[None]:
+    """Where BatchNorm meets a training batch of one value a channel, which has no variance, raise `UserError`."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            "data.batch_size: leaves a batch of one sample, of which BatchNorm can learn nothing; "
+            "expected another size, data.last_batch=drop, or trainer.micro_batch_size above 1"
+        ) from error
 
 
 def _slice(batch: Any, part: slice) -> Any:

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from tenfold.config.spec import DataSpec
 from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights, full_precision
-from tenfold.engine.batch import num_samples
+from tenfold.engine.batch import num_samples, refusing_one_for_batch_norm
 from tenfold.engine.clipping import clip_gradient
 from tenfold.engine.draws import Draws
 from tenfold.engine.journal import Journal
@@ -133,6 +133,8 @@ class TenfoldModule(L.LightningModule):
 
     def companion(self, name: str) -> TenfoldModule:
         """The companion `name`, on this module's device and of its type."""
+        if name not in self._companions:
+            raise UserError(f"model.{name}: found null, expected a run's address, such as recipe:<topic>/<recipe>")
         other = self._companions[name]
         if (other.device, other.dtype) != (self.device, self.dtype):
             other.to(self.device, self.dtype)
@@ -176,7 +178,7 @@ class TenfoldModule(L.LightningModule):
         optimizer = self._lightning_optimizer(index)
         losses, weights = self.objective(name)
         batch = self._drawn_to_train(batch)
-        with self._only(name):
+        with self._only(name), refusing_one_for_batch_norm():
             optimizer.zero_grad()
             means = (accumulation or self.accumulation).backward(batch, losses, weights, zero_grad=optimizer.zero_grad)
         self.journal.record(means)
@@ -236,7 +238,10 @@ class TenfoldModule(L.LightningModule):
             optimizer = build_optimizer(part_of(self.config["optimizer"], name), self.get_submodule(name))
             scheduler = self.config.get("scheduler")
             optimizers.append(optimizer)
-            self._schedulers.append(build_scheduler(scheduler and part_of(scheduler, name), optimizer, total_steps))
+            better = next(iter(self.metrics.values()))
+            self._schedulers.append(
+                build_scheduler(scheduler and part_of(scheduler, name), optimizer, total_steps, better)
+            )
         return optimizers, [scheduler for scheduler in self._schedulers if scheduler is not None]
 
     def _scheduler_interval(self, index: int) -> str:

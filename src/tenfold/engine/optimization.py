@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 from torch.optim import Optimizer
@@ -37,8 +37,11 @@ def build_optimizer(config: Mapping[str, Any], network: nn.Module) -> Optimizer:
     return instantiate(config, parameter_groups(network))
 
 
-def build_scheduler(config: Mapping[str, Any] | None, optimizer: Optimizer, total_steps: float) -> LRScheduler | None:
-    """The scheduler; those that want the number of optimizer steps by the name `total_steps` are told it.
+def build_scheduler(
+    config: Mapping[str, Any] | None, optimizer: Optimizer, total_steps: float, better: Literal["max", "min"] = "max"
+) -> LRScheduler | None:
+    """The scheduler; those that want the number of optimizer steps by the name `total_steps` are told it, and where
+    `mode` is null which way the module's first validation metric is better.
 
     `interval` in the config says when it steps: "step" (the default) after each optimizer step, "epoch" after each
     validation; `ReduceLROnPlateau` always steps on the validation metric that the module is chosen by.
@@ -48,4 +51,6 @@ def build_scheduler(config: Mapping[str, Any] | None, optimizer: Optimizer, tota
     arguments = {key: value for key, value in config.items() if key != "interval"}
     supplied = {"total_steps": total_steps} if "total_steps" in signature_of(config["_target_"]) else {}
     supplied = {key: value for key, value in supplied.items() if key not in arguments}
+    if "mode" in arguments and arguments["mode"] is None:
+        arguments["mode"] = better
     return instantiate(arguments, optimizer, **supplied)

@@ -82,6 +82,10 @@ class Distillation(Classifier):
         compare_data(self, companion)
         super().welcome(name, companion)
 
+    def prepare(self, data: DataModule) -> None:
+        super().prepare(data)
+        self.companion("teacher")  # is there, or is missed before anything is trained
+
     @property
     def teacher(self) -> nn.Module:
         network = self.companion("teacher").network

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from tenfold.data.base import DataModule
 from tenfold.data.images.spec import ImageSpec
 from tenfold.data.labels import asked_labels
 from tenfold.engine.accumulation import Sums
 from tenfold.engine.gather import Gathered
 from tenfold.engine.module import Stage, TenfoldModule
 from tenfold.engine.request import Request
-from tenfold.errors import UserError
 from tenfold.judge import (
     Judge,
     class_coverage,
@@ -79,9 +79,10 @@ class ImageGAN(GAN):
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
+    def prepare(self, data: DataModule) -> None:
+        self.judge()  # is there, or is missed before anything is trained
+
     def judge(self) -> Judge:
-        if "judge" not in self._companions:
-            raise UserError("model.judge: found null, expected a run of a classifier, such as recipe:<topic>/<recipe>")
         return Judge(self.companion("judge"))
 
     def evaluate(self, batch: Drawn, stage: Stage) -> Sums:
