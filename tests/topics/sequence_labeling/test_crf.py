@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tenfold.topics.sequence_labeling import chains
+from tenfold.topics.sequence_labeling import batched, chains
 from tenfold.topics.sequence_labeling.crf import CRF, ChainSum
+from tenfold.topics.sequence_labeling.layout import Layout
 from tenfold.topics.sequence_labeling.schemes import constraints, violations
 
+pytestmark = pytest.mark.usefixtures("each_way")
 LONG = 5_000
 BIO = ["O", "B-A", "I-A", "B-B", "I-B"]
 
@@ -171,14 +173,34 @@ def test_fast_and_logarithmic_ways_agree() -> None:
     torch.manual_seed(0)
     crf = random_crf(5, constrained=True)
     emissions, mask = example(5, 5, 30)
-    place = chains.Layout.of(mask)
-    scores = [s.detach() for s in crf.scores()]
-    table = place.positions, emissions.flatten(0, 1)
-    assert not chains._scaled(place, *table, *scores)[-1].any()
-    fast = chains.expectations(place, *table, *scores)
-    slow = chains._logarithmic(place, place.gather(emissions), *scores)
-    for left, right in zip(fast, slow, strict=True):
-        torch.testing.assert_close(left, right)
+    symbols, scores = torch.arange(mask.numel()).view_as(mask), [s.detach() for s in crf.scores()]
+    place = Layout.of(mask)
+    assert not batched._scaled(place, place.positions, emissions.flatten(0, 1), *scores)[-1].any()
+    if kernels := chains.compiled_for(emissions):
+        assert not chains._sequential(kernels, symbols, mask, None, emissions.flatten(0, 1), *scores, False)[1].any()
+    log_partition, marginals, pairs, _ = chains.expectations(
+        symbols, mask, None, emissions.flatten(0, 1), *scores, summed=False
+    )
+    slow = batched._logarithmic(place, place.gather(emissions), *scores)
+    for fast, expected in zip((log_partition, place.gather(marginals), pairs), slow, strict=True):
+        torch.testing.assert_close(fast, expected)
+
+
+def test_a_path_that_is_unlikely_at_each_end_is_found() -> None:
+    """Its tag is far below the others on the way forward, and to end with it far below what is forbidden."""
+    crf = CRF(3)
+    emissions = torch.tensor([[[0.0, -40.0, 0.0]]])
+    with torch.no_grad():
+        crf.start.copy_(torch.tensor([0.0, -40.0, -torch.inf]))
+        crf.end.copy_(torch.tensor([-torch.inf, -40.0, 0.0]))
+    assert crf.log_partition(emissions).item() == -120
+    assert crf.marginals(emissions).tolist() == [[[0, 1, 0]]]
+
+
+@pytest.mark.parametrize("tag", [-7, 7])
+def test_an_unknown_tag_is_refused(tag: int) -> None:
+    with pytest.raises(IndexError):
+        CRF(3)(torch.zeros(1, 2, 3), torch.tensor([[0, tag]]))
 
 
 def test_constraints_bind_training_and_decoding() -> None:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from tenfold.topics.sequence_labeling.hmm import HMM, NUMBERS_AT_ONCE, Counts, pack
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def random_hmm(seed: int, num_tags: int = 3, num_symbols: int = 4) -> HMM:
     torch.manual_seed(seed)

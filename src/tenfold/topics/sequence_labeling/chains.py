@@ -4,213 +4,105 @@ A chain over valid positions :math:`t = 1..T` with tags :math:`y_t` out of `K` h
 
 .. math:: s(y) = a_{y_1} + \sum_t e_{t, y_t} + \sum_{t>1} A_{y_{t-1}, y_t} + z_{y_T}
 
-The backward recursion is the forward recursion on the reversed sequence with :math:`A^T`, so both run as one batched
-product a step. They run on scaled probabilities rather than on logarithms (Rabiner 1989, section V.A): a matrix
-product then takes the place of a log-sum-exp over :math:`K^2` terms. Sequences in which the number for a possible path
-falls below what the type can hold are done again on logarithms.
-
-All functions take scores to start with a tag, to go from one to another, and to end: `start` [tags], `transitions`
-[from, to] and `end` [tags]. Minus infinity forbids. Emissions are a table [symbols, tags], of which `symbols` [rows]
-names the one at each row of a `Layout`; for a CRF each position is a symbol of its own.
+On a CPU with numba it is `compiled`, sequence after sequence; else `batched`, in torch's operations.
 """
 
-import math
-from typing import NamedTuple
+import functools
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tenfold.topics.sequence_labeling.layout import Layout
-
-RESCALE_EVERY = {torch.float32: 4, torch.float64: 16}  # steps
-
-
-class Expectations(NamedTuple):
-    """Log-partition [batch], marginals [rows, tags], expected transitions [batch, from, to], or their sum [from, to].
-
-    The log-partition of an empty sequence is zero, that of a sequence without a possible path minus infinity; neither
-    has counts.
-    """
-
-    log_partition: Tensor
-    marginals: Tensor
-    pairs: Tensor
+from tenfold.topics.sequence_labeling import batched
+from tenfold.topics.sequence_labeling.batched import Expectations, peak
 
 
 def expectations(
-    place: Layout,
     symbols: Tensor,
+    mask: Tensor,
+    tags: Tensor | None,
     emissions: Tensor,
     start: Tensor,
     transitions: Tensor,
     end: Tensor,
-    summed: bool = False,
+    summed: bool,
 ) -> Expectations:
-    """What the chains expect; the transitions of each sequence, or `summed` over all."""
-    log_partition, marginals, before, after, steps, lost = _scaled(place, symbols, emissions, start, transitions, end)
-    redone = None
+    """What the chains expect, less the score and the counts of `tags` [batch, length] if given.
+
+    `start` [tags] scores to start with a tag, `transitions` [from, to] to go from one to another, `end` [tags] to end:
+    minus infinity forbids. Emissions are a table [symbols, tags], of which `symbols` [batch, length] names the one at
+    each place; for a CRF each place is a symbol of its own. `mask` [batch, length] may have any form.
+    """
+    scores = emissions, start, transitions, end
+    kernels = compiled_for(emissions)
+    if kernels is None:
+        return batched.expectations(symbols, mask, tags, *scores, summed)
+    found, lost = _sequential(kernels, symbols, mask, tags, *scores, summed)
     if bool(lost.any()):
-        again = torch.zeros_like(place.lengths, dtype=torch.bool).index_fill_(0, place.sequences[lost], True)
-        rows = again[place.sequences]
-        redone = _logarithmic(Layout.of(place.scatter(rows)), emissions[symbols[rows]], start, transitions, end)
-        log_partition = torch.where(again, redone.log_partition, log_partition)
-        marginals[rows] = redone.marginals
-        before[rows[place.first :]] = after[rows[place.first :]] = 0
-
-    if summed:
-        pairs = (before.t() @ after).mul_(steps)
-    else:
-        pairs = torch.bmm(place.scatter(before).transpose(1, 2), place.scatter(after)).mul_(steps)
-    if redone is not None:
-        pairs += redone.pairs.sum(0) if summed else redone.pairs
-    return Expectations(log_partition, marginals, pairs)
-
-
-def path_score(
-    place: Layout, symbols: Tensor, tags: Tensor, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> Tensor:
-    """:math:`s(y)` [batch] of `tags` [rows]."""
-    scores = emissions[symbols, tags]
-    scores[place.first :] += transitions[tags[place.previous], tags[place.first :]]
-    scores[: place.first] += start[tags[: place.first]] + end[tags[place.ends]]
-    return place.total(scores)
-
-
-def subtract_path(place: Layout, tags: Tensor, marginals: Tensor, pairs: Tensor) -> None:
-    """Take what `tags` [rows] count themselves off marginals [rows, tags] and pairs, of each sequence or summed."""
-    one = marginals.new_ones(())
-    marginals.scatter_add_(1, tags.unsqueeze(1), -one.expand(len(tags), 1))
-    steps = tags[place.previous] * marginals.shape[1] + tags[place.first :]
-    if pairs.dim() == 3:
-        steps += place.sequences[place.first :] * pairs[0].numel()
-    pairs.view(-1).index_add_(0, steps, -one.expand(len(steps)))
-
-
-def _scaled(
-    place: Layout, symbols: Tensor, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    r"""The fast way: log-partition, marginals, and what the expected transitions are the product of.
-
-    These are `before` and `after` each step [rows - first, tags], and `steps` [from, to]: a step goes from i to j with
-    probability :math:`b_i M_{ij} a_j`. The last result marks the rows [rows] that spoil their sequence.
-    """
-    peaks, ends = _peak(emissions), torch.stack([start, end])
-    at_ends, at_steps = _peak(ends), _peak(transitions.flatten())
-    first, steps = (ends - at_ends).exp_(), (transitions - at_steps).exp_()
-    both = torch.cat([symbols, symbols[place.mirror]])
-    states = (emissions - peaks).exp_().index_select(0, both).view(2, len(symbols), -1)
-    entered, scales = _scan(place.sizes, states, first, torch.stack([steps, steps.t()]))
-
-    forward, after = states[0], states[1].index_select(0, place.mirror)
-    marginals = entered[0].mul_(after)
-    overlap = marginals.sum(-1, keepdim=True)
-    lost = overlap.squeeze(1) <= 1e9 * _tiny(overlap)
-    if not _is_dense(first, steps):
-        lost |= _underflows(place, states, scales, emissions, both, ends, torch.stack([transitions, transitions.t()]))
-    share = overlap.reciprocal_()
-    before, after = forward.index_select(0, place.previous), after.mul_(share)[place.first :]
-
-    log_partition = place.total(peaks.squeeze(1)[symbols]) + (place.lengths - 1).clamp_(min=0) * at_steps
-    rescaled = torch.cat(place.sequences.split(place.sizes)[:: RESCALE_EVERY[emissions.dtype]])
-    log_partition.index_add_(0, rescaled, torch.cat(scales, 1)[0].log_().squeeze(1))
-    last = (forward[place.ends] @ first[1]).log_() + at_ends.sum()
-    log_partition.index_add_(0, place.sequences[: place.first], last)
-    return log_partition, marginals.mul_(share), before, after, steps, lost
-
-
-def _scan(sizes: list[int], states: Tensor, first: Tensor, steps: Tensor) -> tuple[Tensor, list[Tensor]]:
-    r"""Run :math:`x_t = f_t \odot u_t / c_t`, :math:`u_t = x_{t-1} M`, in both directions.
-
-    `states` [2, rows, tags] hold the factors `f` and become `x`; `first` [2, tags] is :math:`u_1`, `steps` [2, from,
-    to] is `M`. Returns `u`, shaped as the states, and the scales `c` [2, size, 1] of every so many times: the largest
-    state.
-    """
-    entered, scales = [], []
-    every, floor, previous = RESCALE_EVERY[states.dtype], _tiny(states), states[:, :0]
-    for t, (size, state) in enumerate(zip(sizes, states.split(sizes, 1), strict=True)):
-        if t:
-            entering = torch.bmm(previous if previous.shape[1] == size else previous[:, :size], steps)
+        again = batched.expectations(symbols[lost], mask[lost], None if tags is None else tags[lost], *scores, summed)
+        found.log_partition[lost], found.marginals[lost] = again.log_partition, again.marginals
+        if summed:
+            found.pairs.add_(again.pairs)
         else:
-            entering = first.unsqueeze(1).expand_as(state)
-        state.mul_(entering)
-        if t % every == 0:
-            scales.append(state.amax(-1, keepdim=True).clamp_(min=floor))
-            state.div_(scales[-1])
-        entered.append(entering)
-        previous = state
-    return torch.cat(entered or [states], 1), scales or [states[..., :1]]
+            found.pairs[lost] = again.pairs
+    return found
 
 
-def _is_dense(first: Tensor, steps: Tensor) -> bool:
-    """Whether any tag can follow any other at weights so alike that a state which underflows was negligible for good.
-
-    The weights are one at the most. Between two rescalings the largest state falls by less than their range at each
-    step, and what a state is worth to the next step differs by less than that range too.
-    """
-    least = torch.minimum(first.amin(), steps.amin())
-    return bool(least >= _tiny(steps) ** (0.8 / (RESCALE_EVERY[steps.dtype] + 1)))
-
-
-def _underflows(
-    place: Layout,
-    states: Tensor,
-    scales: list[Tensor],
-    emissions: Tensor,
+def _sequential(
+    kernels: ModuleType,
     symbols: Tensor,
-    first: Tensor,
-    steps: Tensor,
-) -> Tensor:
-    """Mark the rows in which a state that some path can reach came too near to zero, in either direction.
+    mask: Tensor,
+    tags: Tensor | None,
+    emissions: Tensor,
+    start: Tensor,
+    transitions: Tensor,
+    end: Tensor,
+    summed: bool,
+) -> tuple[Expectations, Tensor]:
+    """By the kernels; and which sequences [batch] are lost, of which there are no counts."""
+    (batch, width), num_tags, tiny = mask.shape, len(start), torch.finfo(emissions.dtype).tiny
+    ends, moves = torch.stack([start, end]), torch.stack([transitions, transitions.t()])
+    peaks, at_ends, at_steps = peak(emissions), peak(ends), peak(transitions.flatten())
+    factors, first, steps = (emissions - peaks).exp_(), (ends - at_ends).exp_(), (moves - at_steps).exp_()
+    # Where any tag can follow any other at weights so alike, a state that underflows was negligible for good.
+    dense = bool(torch.minimum(first.amin(), steps.amin()) >= tiny**0.4)
 
-    `states` and `scales` as `_scan` gives them; `symbols` [2 * rows] are those of the states, `first` [2, tags] and
-    `steps` [2, from, to] the scores.
-    """
-    lost = torch.zeros_like(place.mirror, dtype=torch.bool)
-    unscaled = torch.ones_like(states[..., :1])
-    for part, scale in zip(unscaled.split(place.sizes, 1)[:: RESCALE_EVERY[states.dtype]], scales, strict=False):
-        part.copy_(scale)
-    small = states * unscaled < 1e3 * _tiny(states)
-    for way, observed in enumerate(symbols.view(2, -1)):
-        some = small[way].any(1).nonzero().squeeze(1)  # few, unless emissions forbid tags
-        reached, later = (first[way] > -math.inf).repeat(len(some), 1), some >= place.first
-        previous = states[way][place.previous[some[later] - place.first]]
-        reached[later] = (previous > 0).to(states) @ (steps[way] > -math.inf).to(states) > 0
-        lost[some] |= (small[way][some] & reached & (emissions[observed[some]] > -math.inf)).any(1)
-    return lost
-
-
-def _logarithmic(place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Expectations:
-    """The same on logarithms: slower, for any range of scores."""
-    states = torch.stack([emissions, emissions[place.mirror]])
-    entered, scales = torch.empty_like(states), states.new_empty(*states.shape[:2], 1)
-    into = torch.stack([transitions.t(), transitions]).unsqueeze(1)
-    previous = None
-    for entering, state, scale in zip(*(x.split(place.sizes, 1) for x in (entered, states, scales)), strict=True):
-        if previous is None:
-            entering.copy_(torch.stack([start, end]).unsqueeze(1))
-        else:
-            torch.logsumexp(previous[:, : state.shape[1]].unsqueeze(2) + into, -1, out=entering)
-        state += entering
-        scale.copy_(_peak(state))
-        state -= scale
-        previous = state
-
-    forward, backward = states[0], states[1][place.mirror]
-    marginals = (entered[0] + backward).softmax(-1).nan_to_num_(0)
-    pairs = emissions.new_zeros(len(place.lengths), *transitions.shape)
-    sides = forward[place.previous], backward[place.first :], place.sequences[place.first :]
-    for i, j, which in zip(*(side.split(place.sizes[1:]) for side in sides), strict=True):
-        joint = i.unsqueeze(2) + transitions + j.unsqueeze(1)
-        pairs.index_add_(0, which, joint.flatten(1).softmax(-1).nan_to_num_(0).view_as(joint))
-    logs = scales[0].squeeze(1)
-    logs[: place.first] += (forward[place.ends] + end).logsumexp(-1)
-    return Expectations(place.total(logs), marginals, pairs)
+    zeros = emissions.new_zeros
+    found = Expectations(
+        zeros(batch),
+        zeros(batch, width, num_tags),
+        zeros(1 if summed else batch, num_tags, num_tags),
+        torch.zeros(2, batch, dtype=torch.long),
+    )
+    lost = torch.zeros(batch, dtype=torch.bool)
+    known, valid, *scores = arrays(symbols, mask, emissions, ends, moves)
+    weights = *arrays(factors, peaks.squeeze(1), first, steps), float(at_ends.sum()), float(at_steps)
+    results = arrays(*found, lost)
+    if not kernels.expect(known, valid, tuple(scores), weights, 0.0 if dense else 1e3 * tiny, 1e9 * tiny, results):
+        raise IndexError(f"a symbol is not one of {len(emissions)}")
+    found.pairs.mul_(steps[0])
+    if tags is not None and not kernels.subtract_path(known, valid, *arrays(tags), tuple(scores), results):
+        raise IndexError(f"a tag is not one of {num_tags}")
+    return found._replace(pairs=found.pairs[0]) if summed else found, lost
 
 
-def _peak(scores: Tensor) -> Tensor:
-    """The largest entry along the last dimension, kept; finite where all are minus infinity."""
-    return scores.amax(-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min)
+def arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    """As the kernels take them; contiguous ones share their memory."""
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
 
 
-def _tiny(values: Tensor) -> float:
-    return torch.finfo(values.dtype).tiny
+def compiled_for(scores: Tensor) -> ModuleType | None:
+    """The compiled kernels, where numba is installed and they take this device and type."""
+    if scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64):
+        return None
+    return None if torch.compiler.is_compiling() else _compiled()
+
+
+@functools.cache
+def _compiled() -> ModuleType | None:
+    try:
+        from tenfold.topics.sequence_labeling import compiled
+    except ImportError:
+        return None
+    return compiled

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tenfold.topics.sequence_labeling import chains, viterbi
-from tenfold.topics.sequence_labeling.layout import Layout
 from tenfold.topics.sequence_labeling.schemes import Constraints
 
 
@@ -146,16 +145,8 @@ def _chain_sum(
     Transitions are those of each sequence, or `summed`. At last the places [2, batch] where sequences start and end in
     the flattened batch; of empty ones, a masked one.
     """
-    place = Layout.of(mask)
-    scores = emissions.flatten(0, 1), start, transitions, end
-    total, marginals, pairs = chains.expectations(place, place.positions, *scores, summed)
-    if tags is not None:
-        path = place.gather(tags)
-        total -= chains.path_score(place, place.positions, path, *scores)
-        chains.subtract_path(place, path, marginals, pairs)
-    ends = (torch.arange(len(mask), device=mask.device) * mask.shape[1]).repeat(2, 1)
-    ends[:, place.sequences[: place.first]] = torch.stack([place.positions[: place.first], place.positions[place.ends]])
-    return total, place.scatter(marginals), pairs, ends
+    symbols = torch.arange(mask.numel(), device=mask.device).view_as(mask)  # each position emits scores of its own
+    return chains.expectations(symbols, mask, tags, emissions.flatten(0, 1), start, transitions, end, summed)
 
 
 def _weighted_steps(

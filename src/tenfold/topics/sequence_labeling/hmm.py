@@ -42,12 +42,11 @@ class HMM(nn.Module):
 
     def log_likelihood(self, symbols: Tensor, mask: Tensor) -> Tensor:
         r""":math:`\log p(x)` [batch]."""
-        return self._expect(Layout.of(mask), symbols).log_partition
+        return self._expect(symbols, mask).log_partition
 
     def marginals(self, symbols: Tensor, mask: Tensor) -> Tensor:
         r""":math:`p(y_t \mid x)` [batch, length, tags], zero where masked."""
-        place = Layout.of(mask)
-        return place.scatter(self._expect(place, symbols).marginals)
+        return self._expect(symbols, mask).marginals
 
     def decode(self, symbols: Tensor, mask: Tensor) -> Tensor:
         """The most probable tags [batch, length] by Viterbi; -1 where masked."""
@@ -63,9 +62,9 @@ class HMM(nn.Module):
 
     def expect(self, symbols: Tensor, mask: Tensor) -> tuple[Tensor, Counts]:
         """The E step: log-likelihood of the batch and its expected counts."""
-        place = Layout.of(mask)
-        log_likelihood, marginals, pairs = self._expect(place, symbols)
-        start, emissions = marginals[: place.first].sum(0), self._emitted(place.gather(symbols), marginals)
+        log_likelihood, marginals, pairs, ends = self._expect(symbols, mask)
+        marginals = marginals.flatten(0, 1)
+        start, emissions = marginals[ends[0]].sum(0), self._emitted(symbols.where(mask, 0).flatten(), marginals)
         return log_likelihood.sum(), Counts(start, pairs, emissions)
 
     def maximise(self, counts: Counts, smoothing: float = 0.0) -> None:
@@ -99,9 +98,9 @@ class HMM(nn.Module):
                 break
         return history
 
-    def _expect(self, place: Layout, symbols: Tensor) -> chains.Expectations:
+    def _expect(self, symbols: Tensor, mask: Tensor) -> chains.Expectations:
         scores = self.emissions, self.start, self.transitions, torch.zeros_like(self.start)
-        return chains.expectations(place, place.gather(symbols), *scores, summed=True)
+        return chains.expectations(symbols, mask, None, *scores, summed=True)
 
     def _emitted(self, symbols: Tensor, weights: Tensor) -> Tensor:
         return torch.zeros_like(self.emissions).index_add_(0, symbols, weights)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tenfold.topics.sequence_labeling.chains import arrays, compiled_for
 from tenfold.topics.sequence_labeling.layout import Layout
 
 NO_TAG = -1
@@ -17,6 +18,11 @@ def best_path(
     forbidden, and zero for an empty sequence. The way forward keeps maxima only; the way back finds the arg max for
     the tag it comes to, which is `K` comparisons a step where keeping back pointers costs :math:`K^2`.
     """
+    kernels = compiled_for(emissions)
+    if kernels is not None:
+        paths, best = torch.full(mask.shape, NO_TAG), emissions.new_zeros(len(mask))
+        kernels.best_path(*arrays(mask, emissions, start, transitions, transitions.t(), end, paths, best))
+        return paths, best
     place = Layout.of(mask)
     observed = place.gather(emissions)
     scores: list[Tensor] = []
