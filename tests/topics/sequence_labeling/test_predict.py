@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from tenfold.engine.request import Request
+from tenfold.errors import UserError
+from tenfold.topics.sequence_labeling.decoders import Softmax
 from tenfold.topics.sequence_labeling.module import SpanTagger, Tagger, View
 from tenfold.topics.sequence_labeling.networks import LinearTagger, RecurrentTagger
 from tenfold.topics.sequence_labeling.spec import MOST_TOKENS, TaggingSpec
@@ -54,6 +57,26 @@ def test_a_line_gives_its_tokens_tags_and_spans(tmp_path: Path) -> None:
     }
     assert found[1]["tags"] == ["S-X"]
     assert len(found) == 2
+
+
+def test_the_likeliest_sequences_are_told_with_their_probabilities(tmp_path: Path) -> None:
+    """A token alone is O or S-X, whose scores differ by 8: no third is possible."""
+    oslo, empty = answers(finder(spec_of()), tmp_path, "Oslo\n☃ ☃\n", n=3)
+    best, second = oslo["n_best"]
+    assert [best["tags"], second["tags"]] == [oslo["tags"], ["O"]]
+    assert best["spans"] == oslo["spans"] and second["spans"] == []
+    assert best["probability"] == pytest.approx(1 / (1 + math.exp(-8)))
+    assert best["probability"] + second["probability"] == pytest.approx(1)
+    assert len(empty["n_best"]) == 3
+
+
+def test_likeliest_sequences_need_a_crf_and_json(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="^n: found 2 with view=color, expected null, or JSON from a CRF"):
+        answers(finder(spec_of()), tmp_path, "Oslo\n", n=2, view="color")
+    softmax = finder(spec_of())
+    softmax.network.decoder = Softmax(softmax.spec.tags, "bioes")
+    with pytest.raises(UserError, match="^n: found 2 with a softmax decoder"):
+        answers(softmax, tmp_path, "Oslo\n", n=2)
 
 
 @pytest.mark.parametrize("kind, more", [(RecurrentTagger, {}), (TransformerTagger, {"num_heads": 1, "span": 64})])

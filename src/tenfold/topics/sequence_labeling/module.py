@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -29,9 +30,12 @@ EXAMPLES = 24  # sentences that the dashboard shows
 
 @dataclass(frozen=True)
 class View:
-    """view: json, or color for a terminal."""
+    """view: json, or color for a terminal.
+    n: likeliest tag sequences that are told beside the best one, with their probabilities; of a CRF, in JSON.
+    """
 
     view: Literal["json", "color"] = "json"
+    n: int | None = None
 
 
 class Tagger(TenfoldModule):
@@ -131,26 +135,40 @@ class Tagger(TenfoldModule):
     def predict(self, request: Request) -> Iterator[dict[str, Any] | str]:
         """Each line's tokens, their tags and the spans; or the line in colours."""
         gap = "" if self.spec.unit == "character" else " "
-        kinds = self.spec.types or self.spec.tags
-        for answer in super().predict(request):
-            assert isinstance(answer, dict)
-            tokens = self.spec.tokenize(answer["input"])
-            if request.options.view == "color":
-                yield coloured(tokens, answer["tags"], kinds, gap, bool(self.spec.scheme))
-            else:
-                yield {"input": answer["input"], "tokens": tokens, **self._with_text(answer, tokens, gap)}
+        kinds, options = self.spec.types or self.spec.tags, request.options
+        if options.n and (options.view == "color" or not hasattr(self.network.decoder, "n_best")):
+            found = "view=color" if options.view == "color" else "a softmax decoder"
+            raise UserError(f"n: found {options.n} with {found}, expected null, or JSON from a CRF")
+        for texts, inputs in self.spec.read(request.needed_sources(), request.batch_size):
+            for text, answer in zip(texts, self.predict_inputs(inputs.to(self.device), options.n), strict=True):
+                tokens = self.spec.tokenize(text)
+                if options.view == "color":
+                    yield coloured(tokens, answer["tags"], kinds, gap, bool(self.spec.scheme))
+                    continue
+                for told in [answer, *answer.get("n_best", [])]:
+                    for span in told.get("spans", []):
+                        span["text"] = gap.join(tokens[span["start"] : span["stop"]])
+                yield {"input": text, "tokens": tokens, **answer}
 
-    def _with_text(self, answer: dict[str, Any], tokens: list[str], gap: str) -> dict[str, Any]:
-        spans = [span | {"text": gap.join(tokens[span["start"] : span["stop"]])} for span in answer.get("spans", [])]
-        return {"tags": answer["tags"]} | ({"spans": spans} if self.spec.scheme else {})
+    def predict_inputs(self, inputs: Any, n: int | None = None) -> Sequence[dict[str, Any]]:
+        """The tags of each sequence, and the spans that they mark: from token `start` up to, not including, `stop`.
 
-    def predict_inputs(self, inputs: Any) -> Sequence[dict[str, Any]]:
-        """The tags of each sequence, and the spans that they mark: from token `start` up to, not including, `stop`."""
+        With `n`, as many of the likeliest tags of a CRF beside them, fewer where fewer are possible.
+        """
         mask = inputs[..., 0] != PADDING
-        guessed = self.network.decoder.decode(self.weighed(self.network(inputs)), mask).cpu()
-        return [self._answer([self.spec.tags[k] for k in row[row >= 0].tolist()]) for row in guessed]
+        emissions, decoder = self.weighed(self.network(inputs)), self.network.decoder
+        answers = [self._answer(row) for row in decoder.decode(emissions, mask).cpu()]
+        if n:
+            for answer, *ranked in zip(answers, *(found.cpu() for found in decoder.n_best(emissions, n, mask))):
+                answer["n_best"] = [
+                    {"probability": math.exp(chance)} | self._answer(path)
+                    for path, chance in zip(*ranked, strict=True)
+                    if chance > -math.inf
+                ]
+        return answers
 
-    def _answer(self, tags: list[str]) -> dict[str, Any]:
+    def _answer(self, path: Tensor) -> dict[str, Any]:
+        tags = [self.spec.tags[k] for k in path[path >= 0].tolist()]
         return {"tags": tags} | ({"spans": [span._asdict() for span in extract(tags)]} if self.spec.scheme else {})
 
 
