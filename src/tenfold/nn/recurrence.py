@@ -1,4 +1,4 @@
-"""Recurrent layers as one loop over time, which exports for texts of any length."""
+"""Recurrent layers that run under mixed precision, and as one loop over time, which exports for texts of any length."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 from torch.nn import functional as F
+
+
+class LSTM(nn.LSTM):
+    """torch's own; on a CPU in its weights' precision whatever autocast says, as not every CPU has one of bfloat16."""
+
+    def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple]:
+        if inputs.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(inputs, state)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(inputs.to(self.weight_hh_l0.dtype), state)
 
 
 def looped(cell: nn.GRU | nn.LSTM, inputs: Tensor) -> Tensor:

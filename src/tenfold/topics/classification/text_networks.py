@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenfold.errors import UserError
-from tenfold.nn.recurrence import looped
+from tenfold.nn.recurrence import LSTM, looped
 
 
 class BagOfEmbeddings(nn.Module):
@@ -141,7 +141,7 @@ class TextRNN(nn.Module):
         return self.head(states.masked_fill(~inside.unsqueeze(2), -1.0).amax(1))
 
 
-CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": LSTM}
 
 
 def _hash(codes: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.errors import UserError, nearest
+from tenfold.nn.recurrence import LSTM
 
 PADDING, UNKNOWN = 0, 1
 Speller = Literal["cnn", "lstm"]
@@ -112,8 +113,8 @@ class CharacterLSTM(nn.Module):
         if channels % 2:
             raise UserError(f"model.network.character_channels: found {channels}, expected an even number for lstm")
         self.letters = embedding(num_characters, dim)
-        self.forwards = nn.LSTM(dim, channels // 2, batch_first=True)
-        self.backwards = nn.LSTM(dim, channels // 2, batch_first=True)
+        self.forwards = LSTM(dim, channels // 2, batch_first=True)
+        self.backwards = LSTM(dim, channels // 2, batch_first=True)
 
     def forward(self, letters: Tensor) -> Tensor:
         inside = letters != PADDING

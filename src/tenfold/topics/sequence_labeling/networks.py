@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.errors import check_number
+from tenfold.nn.recurrence import LSTM
 from tenfold.topics.sequence_labeling.decoders import DecoderName, build_decoder
 from tenfold.topics.sequence_labeling.embedding import PADDING, TokenNetwork, reversal
 
@@ -86,8 +87,8 @@ class RecurrentTagger(TokenNetwork):
     ) -> None:
         super().__init__(vocab_sizes, **tokens)
         widths = [self.embedding.out_features, *[2 * hidden_size] * (num_layers - 1)]
-        self.forwards = nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in widths)
-        self.backwards = nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in widths)
+        self.forwards = nn.ModuleList(LSTM(width, hidden_size, batch_first=True) for width in widths)
+        self.backwards = nn.ModuleList(LSTM(width, hidden_size, batch_first=True) for width in widths)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * hidden_size, len(tags))
         self.features = None if window is None else WindowFeatures(vocab_sizes, len(tags), window, dropout)

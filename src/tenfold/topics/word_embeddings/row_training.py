@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 
 from tenfold.engine.module import TenfoldModule
+from tenfold.engine.precision import full_precision
 from tenfold.topics.word_embeddings.optimizer import RowSGD
 
 
@@ -36,7 +37,8 @@ class RowTrained(TenfoldModule):
             super().training_step(batch, batch_idx)
             return
         self._look(batch, self.journal.due)
-        self.train_rows(batch, optimizer.param_groups[0]["lr"])
+        with full_precision(self.device):  # a sparse step has the type of the table that it moves
+            self.train_rows(batch, optimizer.param_groups[0]["lr"])
         self._average_over_ranks()
         optimizer.step()
         optimizer.zero_grad()
