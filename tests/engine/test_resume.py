@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from torch import nn
 
 from engine.toys import Regressor, ToyData, flat, sgd, train, warmup
 from tenfold.callbacks.interrupt import Interrupt, Interrupted
 from tenfold.engine.accumulation import Stepping
+from tenfold.engine.retuned import retune
 
 PLATEAU = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "patience": 0, "threshold": 0.9, "factor": 0.5}
 EPOCHS = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5, "interval": "epoch"}
@@ -36,7 +38,7 @@ def network() -> nn.Module:
 def run(folder: Path, stop_at: int = -1, resume: bool = False, ema: bool = False, validation: bool = True, **config):
     """Three epochs of five batches, the last one short; the module, and the metrics of every validation."""
     adam = {"_target_": "torch.optim.AdamW", "lr": 0.01}
-    module = Regressor(network(), optimizer=adam, **({"scheduler": warmup()} | config))
+    module = Regressor(network(), **({"optimizer": adam, "scheduler": warmup()} | config))
     interrupt = Interrupt()
     checkpoint = ModelCheckpoint(folder / "checkpoints", save_last=True, save_top_k=1, filename="best")
     callbacks = [checkpoint, StopAt(interrupt, stop_at), interrupt]
@@ -90,6 +92,27 @@ def test_without_validation(tmp_path):
         run(tmp_path / f"parts{stop_at}", stop_at, validation=False, scheduler=EPOCHS)
         resumed = run(tmp_path / f"parts{stop_at}", resume=True, validation=False, scheduler=EPOCHS)
         assert torch.equal(flat(resumed), flat(expected))
+
+
+@pytest.mark.parametrize("scheduler", [warmup(final=0.5), PLATEAU, None], ids=["steps", "plateau", "none"])
+def test_a_changed_learning_rate_and_decay_are_followed(tmp_path, scheduler):
+    """At a tenth of the rate the rates that follow are a tenth of what they would have been."""
+    changed = {"_target_": "torch.optim.AdamW", "lr": 0.001, "weight_decay": 0.3}
+    expected = run(tmp_path / "whole", scheduler=scheduler).learning_rates()["train/lr"]
+    run(tmp_path / "parts", 7, scheduler=scheduler)
+    resumed = run(tmp_path / "parts", resume=True, scheduler=scheduler, optimizer=changed)
+    assert resumed.learning_rates()["train/lr"] == pytest.approx(expected / 10)
+    decays = [group["weight_decay"] for group in resumed.trainer.optimizers[0].param_groups]
+    assert decays == [0.3, 0.0]  # that of norms and biases stays
+
+
+def test_a_changed_patience_is_followed(tmp_path):
+    module = Regressor()
+    callback = EarlyStopping("val/loss", patience=7)
+    module._trainer = SimpleNamespace(callbacks=[callback])
+    checkpoint = {"callbacks": {callback.state_key: {"patience": 2}}}
+    retune(checkpoint, {}, module)
+    assert checkpoint["callbacks"][callback.state_key]["patience"] == 7
 
 
 class Crash(L.Callback):

@@ -21,6 +21,7 @@ from tenfold.engine.journal import Journal
 from tenfold.engine.optimization import build_optimizer, build_scheduler, part_of
 from tenfold.engine.position import go_on, position_of
 from tenfold.engine.request import NoOptions, Request
+from tenfold.engine.retuned import retune
 from tenfold.engine.totals import Totals
 from tenfold.errors import UserError
 
@@ -340,6 +341,8 @@ class TenfoldModule(L.LightningModule):
         self._resumed = checkpoint.get("tenfold", {})
         if "config" in self._resumed:
             self.config["chosen_micro_batch_size"] = self._resumed["config"].get("chosen_micro_batch_size")
+            if self._trainer is not None:
+                retune(checkpoint, self._resumed["config"], self)
 
     def on_train_start(self) -> None:
         """A resumed run draws on, from random numbers and from the data, as if it had never stopped."""
