@@ -111,7 +111,7 @@ MISTAKES = {
     "output below a file": (["train", *IRIS, "outputs=/dev/null/x"], ["folder: ", "/dev/null/x", "writable folder"]),
     "folder below a file": (["train", *IRIS, "folder=/dev/null/x"], ["folder: ", "/dev/null", "writable folder"]),
     "output in /proc": (["train", *IRIS, "outputs=/proc/x"], ["folder: ", "/proc/x", "writable folder"]),
-    "fsdp without a GPU": (["train", *IRIS, "trainer.strategy=fsdp"], ["trainer: ", "fsdp", "GPU"]),
+    "fsdp of matrices": (["train", "trainer.strategy=fsdp", "optimizer=muon"], ["optimizer: ", "Muon", "AdamW", "ddp"]),
     # Batches
     "batch zero": (["train", "data.batch_size=0"], ["data.batch_size: ", "0", "at least 1"]),
     "batch negative": (["train", "data.batch_size=-8"], ["data.batch_size: ", "-8", "at least 1"]),

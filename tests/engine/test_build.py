@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tenfold.engine.build import _strategy, monitored
+from tenfold.engine.sharding import Sharded
 
 METRICS = {"accuracy": "max", "loss": "min"}
 
@@ -22,6 +23,10 @@ def test_a_callback_learns_what_to_watch_and_which_way_is_better(given, monitor,
     assert monitored({"_target_": "x"}, METRICS) == {"_target_": "x"}
 
 
+def test_fsdp_is_the_engines_own():
+    assert isinstance(_strategy({"model": {"_target_": "engine.toys.Gan"}, "trainer": {"strategy": "fsdp"}}), Sharded)
+
+
 FOUND = "ddp_find_unused_parameters_true"
 
 
@@ -32,7 +37,6 @@ FOUND = "ddp_find_unused_parameters_true"
         ("Gan", {"devices": 2}, FOUND),
         ("Gan", {"strategy": "auto", "devices": 1, "num_nodes": 2}, FOUND),
         ("Gan", {"devices": 1}, "auto"),
-        ("Gan", {"strategy": "fsdp", "devices": 2}, "fsdp"),
         ("Regressor", {"strategy": "ddp", "devices": 2}, "ddp"),
         ("Regressor", {"devices": 2}, "auto"),
     ],

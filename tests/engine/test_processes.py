@@ -7,8 +7,13 @@ import sys
 import time
 
 import pytest
+import torch
 
+from tenfold.commands.train import run as train
+from tenfold.config.compose import compose
 from tenfold.engine import processes
+from tenfold.engine.checkpoint import load_checkpoint
+from tenfold.engine.ranks import own_group
 
 
 def child(code: str) -> subprocess.Popen:
@@ -51,3 +56,32 @@ def test_the_environment_is_what_lightning_and_torch_read():
     environment = processes._environment(1, 2, 4567)
     assert environment["RANK"] == environment["LOCAL_RANK"] == "1"
     assert environment["WORLD_SIZE"] == environment["LOCAL_WORLD_SIZE"] == "2" and environment["MASTER_PORT"] == "4567"
+
+
+def test_a_run_ends_the_group_that_it_began(tmp_path):
+    """Of which a later run of the same process, alone or on another device, is to know nothing."""
+    short = [
+        "experiment=classification/iris",
+        "trainer.max_epochs=1",
+        "callbacks.progress=null",
+        "trainer.accelerator=cpu",
+    ]
+    for strategy in ("ddp", "fsdp", "auto"):
+        config = compose(
+            "train", [*short, f"trainer.strategy={strategy}", f"folder={tmp_path / strategy}", "threads=1"]
+        )
+        assert train(config) == 0
+        assert not torch.distributed.is_initialized()
+    weights = [load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("ddp", "fsdp", "auto")]
+    for name, expected in weights[2]["state_dict"].items():
+        assert all(torch.equal(found["state_dict"][name], expected) for found in weights[:2])
+
+
+def test_a_group_that_was_there_before_is_left_alone():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with own_group():
+            pass
+        assert torch.distributed.is_initialized()
+    finally:
+        torch.distributed.destroy_process_group()

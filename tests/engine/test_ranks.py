@@ -44,7 +44,8 @@ def test_two_processes_end_like_one(ranks, name):
     alone, both = rank_worker.CASES[name](1), ranks(name)
     assert torch.equal(both[0]["weights"], both[1]["weights"])
     for result in both:
-        assert (result["weights"] - alone["weights"]).norm() <= 1e-5 * alone["weights"].norm()
+        tolerance = 1e-12 if name.startswith("fsdp") else 1e-5
+        assert (result["weights"] - alone["weights"]).norm() <= tolerance * alone["weights"].norm()
         assert result["steps"] == alone["steps"]
         assert result["metrics"] == pytest.approx(alone["metrics"], rel=1e-4)
         losses = {key: value for key, value in alone["logged"].items() if "second" not in key}

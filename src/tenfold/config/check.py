@@ -14,6 +14,7 @@ from tenfold.config.batches import check_batches
 from tenfold.config.compose import to_plain
 from tenfold.config.fits import expected, fits, hints_of
 from tenfold.config.instantiate import parameters_of, resolve, targets
+from tenfold.config.shards import check_shards
 from tenfold.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def check_config(config: DictConfig) -> None:
     check_companions(plain)
     _check_loggers(plain.get("logger") or {})
     check_batches(plain)
+    check_shards(plain)
     resolve(plain["model"]["_target_"]).check(plain)
 
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from tenfold.engine import memory
 from tenfold.engine.batch import cut, equal_sizes, num_samples
-from tenfold.engine.batch_norm import batch_norm_layers, whole_batch_statistics
+from tenfold.engine.batch_norm import warn_of_micro_batches, whole_batch_statistics
 from tenfold.engine.precision import full_precision
 from tenfold.engine.ranks import sum_gradients, summed
 from tenfold.errors import UserError
@@ -126,22 +126,40 @@ class Accumulation:
 
     def _attempt(self, batch: Any, ghost: bool, losses: Callable[[Any], Sums], totals: Weights) -> Sums:
         micro_batches = self._micro_batches(batch)
+        fillers = self._fillers(micro_batches)
+        root = getattr(self.module.trainer.strategy, "root", None)  # of FSDP, whose weights are whole inside it only
         means: Sums = {}
 
         def terms(micro: Any) -> Sums:
-            return {name: total / totals[name] for name, total in losses(micro).items()}
+            sums = losses(micro) if root is None else root(losses, micro)
+            return {name: total / totals[name] for name, total in sums.items()}
+
+        def compute(micro: Any, ghost: bool, last: bool) -> None:
+            with self._synchronised(last):
+                parts = terms(micro)
+                loss = self._scaled(parts, ghost)
+                with full_precision(loss.device):
+                    self.module.manual_backward(loss)
+            for name, term in parts.items():
+                mean = term.detach() if not ghost else torch.zeros_like(term)
+                means[name] = means[name] + mean if name in means else mean
 
         with memory.limited(self.stepping.memory_budget), self._statistics(batch, ghost, micro_batches, terms):
             for index, micro in enumerate(micro_batches):
-                with self._synchronised(index == len(micro_batches) - 1):
-                    parts = terms(micro)
-                    loss = self._scaled(parts, ghost)
-                    with full_precision(loss.device):
-                        self.module.manual_backward(loss)
-                for name, term in parts.items():
-                    mean = term.detach() if not ghost else torch.zeros_like(term)
-                    means[name] = means[name] + mean if name in means else mean
+                compute(micro, ghost, last=index == len(micro_batches) - 1)
+            if fillers:
+                before = memory.Snapshot(self.module)
+                for micro in fillers:
+                    compute(micro, ghost=True, last=True)
+                before.restore(self.module)
         return means
+
+    def _fillers(self, micro_batches: list[Any]) -> list[Any]:
+        """Micro-batches of no weight, where FSDP's devices must take equally many passes and this one has fewer."""
+        cuts = (self.stepping.micro_batch_size, self.stepping.accumulate_grad_batches) != (None, None)
+        if not cuts or not hasattr(self.module.trainer.strategy, "root"):
+            return []
+        return micro_batches[-1:] * (self._largest(len(micro_batches)) - len(micro_batches))
 
     def _scaled(self, terms: Sums, ghost: bool) -> Tensor:
         # Data-parallel strategies average gradients over ranks; the totals hold all ranks already, hence a sum is due.
@@ -154,7 +172,9 @@ class Accumulation:
         micro = self.micro_batch_size(size)
         if micro >= size:
             return [batch]
-        self._warn_of_batch_norm()
+        if not self._warned and self.stepping.batch_norm == "micro":
+            self._warned = True
+            warn_of_micro_batches(self.module)
         return cut(batch, equal_sizes(size, micro))
 
     def micro_batch_size(self, size: int) -> int:
@@ -227,14 +247,3 @@ class Accumulation:
         exact = micro_batches if self.stepping.batch_norm == "exact" else ()
         losses = [partial(loss, micro) for micro in exact]
         return whole_batch_statistics(self.module, lambda: terms(batch), losses, ghost)
-
-    def _warn_of_batch_norm(self) -> None:
-        if self._warned or self.stepping.batch_norm != "micro":
-            return
-        self._warned = True
-        if any(layer.training for layer in batch_norm_layers(self.module)):
-            rank_zero_warn(
-                "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that "
-                "accumulation does not reproduce. trainer.batch_norm=whole takes them over the whole batch, "
-                "at the cost of one more pass; exact gives the whole batch's gradient too, at that of one more a layer."
-            )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,6 +20,15 @@ from tenfold.engine.ranks import summed
 
 def batch_norm_layers(module: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+
+
+def warn_of_micro_batches(module: nn.Module) -> None:
+    if any(layer.training for layer in batch_norm_layers(module)):
+        rank_zero_warn(
+            "BatchNorm sees the statistics of each micro-batch, not of the whole batch: the one thing that "
+            "accumulation does not reproduce. trainer.batch_norm=whole takes them over the whole batch, "
+            "at the cost of one more pass; exact gives the whole batch's gradient too, at that of one more a layer."
+        )
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -91,10 +92,15 @@ def monitored(callback: Mapping[str, Any], metrics: Mapping[str, str]) -> dict[s
     return dict(callback) | {"monitor": monitor, "mode": metrics[monitor.removeprefix("val/")]}
 
 
-def _strategy(config: Mapping[str, Any]) -> str:
-    """DDP must look for unused parameters when parts take turns (a GAN's generator and its discriminator)."""
+def _strategy(config: Mapping[str, Any]) -> str | Strategy:
+    """FSDP is the engine's own; DDP must look for unused parameters when parts take turns (a GAN's generator and its
+    discriminator)."""
     trainer = config["trainer"]
     strategy = trainer.get("strategy", "auto")
+    if strategy == "fsdp":
+        from tenfold.engine.sharding import Sharded
+
+        return Sharded()
     alone = trainer.get("devices", 1) == trainer.get("num_nodes", 1) == 1
     becomes_ddp = strategy == "ddp" or (strategy == "auto" and not alone)
     takes_turns = len(resolve(config["model"]["_target_"]).optimized) > 1

@@ -17,11 +17,13 @@ def clip_gradient(module: TenfoldModule, optimizer: Optimizer, measure: bool) ->
     clip, by_norm = module.stepping.gradient_clip_val, module.stepping.gradient_clip_algorithm == "norm"
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if clip is not None and by_norm:
-        wrapped: Any = module.trainer.strategy.model
-        if hasattr(wrapped, "clip_grad_norm_"):  # FSDP holds shards: only it knows the norm of the whole
-            return wrapped.clip_grad_norm_(clip)
-        return torch.nn.utils.clip_grad_norm_(parameters, clip)
+        return _whole(torch.nn.utils.clip_grad_norm_(parameters, clip))
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]) if measure else None
     if clip is not None:
         torch.nn.utils.clip_grad_value_(parameters, clip)
-    return norm
+    return None if norm is None else _whole(norm)
+
+
+def _whole(norm: Any) -> Tensor:
+    """FSDP's norm is a sum over shards that is still to be taken."""
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

@@ -17,13 +17,14 @@ from tenfold.engine.build import build_data, build_trainer, build_whole
 from tenfold.engine.checkpoint import load_checkpoint, load_weights
 from tenfold.engine.log import logged_to
 from tenfold.engine.module import TenfoldModule
+from tenfold.engine.ranks import own_group
 from tenfold.engine.record import record, summary
 from tenfold.errors import INTERRUPTED
 
 
 def fit(config: dict[str, Any], folder: Path, resume: bool = False) -> int:
     """Train, choose by validation, measure on the test split once, and write `metrics.json`; the exit code."""
-    with logged_to(folder / runs.LOG):
+    with logged_to(folder / runs.LOG), own_group():
         return _fit(config, folder, resume)
 
 

@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 _TOLD = ".told"  # made in the run folder by the process that tells of an error
 
 
@@ -119,7 +117,4 @@ def _first_to_tell(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    code = _main()
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    sys.exit(code)
+    sys.exit(_main())

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+
+
+@contextlib.contextmanager
+def own_group() -> Iterator[None]:
+    """End the processes' group where it began inside the context: the next run may be on another device, or alone."""
+    known = torch.distributed.is_available()
+    before = known and torch.distributed.is_initialized()
+    try:
+        yield
+    finally:
+        if known and not before and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def summed(value: Tensor) -> Tensor:

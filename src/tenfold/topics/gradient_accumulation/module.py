@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,14 @@ class AccumulationStudy(TenfoldModule):
         self.history = History()
         self._copy_sums: dict[str, dict[str, Tensor]] = {}
         self.losses_of: dict[str, dict[str, float]] = {}  # each copy's on each stage, of the last pass
+
+    @classmethod
+    def check(cls, config: Mapping[str, Any]) -> None:
+        if (strategy := config["trainer"].get("strategy")) == "fsdp":
+            raise UserError(
+                f"trainer.strategy: {strategy} gives a device shares of weights, and the study compares whole ones; "
+                "expected auto or ddp"
+            )
 
     def _scalars(self) -> list[str]:
         costs = [f"study/{kind}/{name}" for kind in ("milliseconds", "activations_mib") for name in (WHOLE, *self.plan)]
