@@ -332,6 +332,8 @@ def test_a_run_is_resumed_as_what_it_is(run):
     assert "'classification/wine'" in line
     assert refused("train", f"run={run}", "model=classification/mlp").startswith("model: ")
     assert refused("train", f"run={run}", "+trainer.max_epoch=9").startswith("trainer.max_epoch: ")
+    network = "model.network._target_=tenfold.topics.classification.networks.MLP"  # found out when the weights are read
+    assert "weights are of another network" in refused("train", f"run={run}", network, "trainer.max_epochs=3")
     assert (run / runs.CONFIG).read_bytes() == before
 
 
@@ -475,6 +477,7 @@ def test_predict_into_a_folder_that_is_not_there(run, tmp_path):
     ("predict", "input=/nowhere.csv", ["/nowhere.csv"]),
     ("export", "format=onxx", ["format: ", "'onxx'", "onnx or torch", "did you mean 'onnx'?"]),
     ("export", "output=/nowhere/net.onnx", ["output: ", "/nowhere"]),
+    ("export", "output=/proc/net.onnx", ["output: ", "/proc/net.onnx cannot be written"]),
 ])  # fmt: skip
 def test_a_mistake_about_a_run(verb, mistake, parts, run):
     needed = ["input=-"] if verb == "predict" and not mistake.startswith("input") else []

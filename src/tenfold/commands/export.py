@@ -32,6 +32,9 @@ def run(config: DictConfig) -> int:
     path = Path(values["output"] or folder / f"network{SUFFIXES[values['format']]}")
     if not path.parent.is_dir():
         raise UserError(f"output: there is no folder {path.parent}")
-    difference = (export_onnx if values["format"] == "onnx" else export_torch)(module, path)
+    try:
+        difference = (export_onnx if values["format"] == "onnx" else export_torch)(module, path)
+    except OSError as error:
+        raise UserError(f"output: {path} cannot be written ({error.strerror})") from error
     print(f"{path}  (largest difference from torch: {difference:.1e})")
     return 0

@@ -42,8 +42,14 @@ def run(config: DictConfig) -> int:
             runs.discard_untrained(folder)
     from tenfold.engine.checkpoint import load_checkpoint
 
-    load_checkpoint(runs.checkpoint_of(resumed, "last"))  # a damaged or foreign file is told before anything is changed
-    return _fit(config, resumed, resume=True)
+    last = runs.checkpoint_of(resumed, "last")
+    load_checkpoint(last)  # a damaged or foreign file is told before anything is changed
+    before, saved = (resumed / runs.CONFIG).read_text(encoding="utf-8"), last.stat().st_mtime_ns
+    try:
+        return _fit(config, resumed, resume=True)
+    finally:
+        if runs.checkpoint_of(resumed, "last").stat().st_mtime_ns == saved:  # nothing has come of the changed values
+            (resumed / runs.CONFIG).write_text(before, encoding="utf-8")
 
 
 def _fit(config: DictConfig, folder: Path, resume: bool) -> int:
