@@ -229,6 +229,14 @@ def test_a_sweep_with_a_job_that_cannot_run_is_refused_before_the_first():
     assert not list((Path(os.environ["TENFOLD_OUTPUTS"]) / "sweeps").glob("*"))
 
 
+def test_other_verbs_sweep_too():
+    """Over values of their own, which are no config of a run that is to be trained."""
+    code, _, err = tenfold("evaluate", "-m", "run=/no/a,/no/b")
+    assert code == 2
+    told = [line for line in err.splitlines() if "failed: " in line]
+    assert [line.partition("failed: ")[2][:12] for line in told] == ["run: /no/a i", "run: /no/b i"]
+
+
 def test_a_refused_sweep_leaves_a_folder_of_the_persons_own_alone(tmp_path):
     kept = tmp_path / "mine" / "notes.txt"
     kept.parent.mkdir()

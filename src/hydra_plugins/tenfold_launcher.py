@@ -39,7 +39,8 @@ class TenfoldLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         setup_globals()
         configs = [self._job_config(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
-        self._check(configs)
+        if self.config.hydra.job.config_name == "train":
+            self._check(configs)
         results = []
         os.environ[SWEEP_VARIABLE] = str(self.config.hydra.sweep.dir)
         try:

@@ -65,7 +65,8 @@ def summary(folder: Path) -> str:
         f"{record['recipe']}: {record['epochs']} epochs, {record['steps']} steps in {record['seconds']:.1f} s, "
         f"{record['parameters']:,} parameters"
     )
-    return f"\n{table_of(record)}\n\n{closing}\nrun folder  {folder}\ndashboard   {_tensorboard()} --logdir {folder}"
+    dashboard = f"\ndashboard   {_tensorboard()} --logdir {folder}" if any(folder.glob("events.out.*")) else ""
+    return f"\n{table_of(record)}\n\n{closing}\nrun folder  {folder}{dashboard}"
 
 
 def _tensorboard() -> str:
