@@ -116,6 +116,28 @@ def test_a_size_that_does_not_fit_is_told_as_such(tmp_path, monkeypatch):
     assert "| network | 16 | 1 | does not fit |" in table(callback.rows)
 
 
+def test_it_ends_at_the_smallest_size_that_batch_norm_takes(tmp_path):
+    """Of one sample BatchNorm can learn nothing; of 10 samples in threes one is left over."""
+
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            return x * self.norm(x.mean(1))[:, None]
+
+    states = []
+    for size, expected in ((16, [16, 8, 4, 2]), (10, [10, 5])):
+        for callbacks in ([], [MemoryReport()]):
+            module = Regressor(nn.Sequential(Pooled(), nn.Linear(3, 1)))
+            train(module, ToyData(2 * size, size), tmp_path, callbacks=callbacks)
+            states.append(module.state_dict())
+        assert [row.micro_batch_size for row in callbacks[0].rows] == expected
+    for without, reported in (states[:2], states[2:]):
+        assert all(torch.equal(without[name], reported[name]) for name in without)
+
+
 def test_the_callback_can_be_asked_for(tmp_path):
     from tenfold.commands.train import run
     from tenfold.config.compose import compose

@@ -25,6 +25,6 @@ def test_what_needs_whole_weights_is_refused(override):
         check_config(compose("train", ["trainer.strategy=fsdp", override]))
 
 
-@pytest.mark.parametrize("override", ["optimizer=sgd", "trainer.batch_norm=whole"])
+@pytest.mark.parametrize("override", ["optimizer=sgd", "trainer.batch_norm=whole", "experiment=gan/gaussians25"])
 def test_what_goes_with_it_passes(override):
     check_config(compose("train", ["trainer.strategy=fsdp", override]))

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 
 from engine.toys import (
@@ -257,6 +258,12 @@ def fsdp_clipped_by_value(ranks: int) -> dict[str, Any]:
 @case
 def fsdp_two_optimizers(ranks: int) -> dict[str, Any]:
     return sharded(lambda: Gan(batches_each=2), ranks, 9, ranks, 4, stepping=Stepping(micro_batch_size=1))
+
+
+@case
+def fsdp_averaged(ranks: int) -> dict[str, Any]:
+    """Validated by the average, which the run ends with."""
+    return sharded(Gan, ranks, 9, ranks, 4, callbacks=[EMAWeightAveraging(decay=0.8)])
 
 
 @case

@@ -16,7 +16,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from tenfold.engine import memory, runs
 from tenfold.engine.accumulation import Accumulation
-from tenfold.engine.batch import num_samples
+from tenfold.engine.batch import num_samples, refusing_one_for_batch_norm
+from tenfold.engine.ranks import largest
+from tenfold.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,8 @@ class Row:
 
 class MemoryReport(L.Callback):
     """Computes the gradient of the first batch in micro-batches of the whole batch, half of it, a quarter, ... one
-    sample, and reports the peak of each: a table in the run's log and in TensorBoard, `memory.json` in the run folder.
+    sample, or as few as the network takes (BatchNorm over single pixels: two), and reports the peak of each: a table in
+    the run's log and in TensorBoard, `memory.json` in the run folder.
 
     Every part that the module optimizes is measured at its own first update. Nothing of it stays: gradients, buffers
     and the random state are put back, and no optimizer steps, so training goes on as without the report.
@@ -81,7 +84,7 @@ class MemoryReport(L.Callback):
 
 
 def _measure(module: Any, name: str, batch: Any, losses: Callable, weights: Callable) -> list[Row]:
-    sizes = [num_samples(batch)]
+    sizes = [largest(num_samples(batch), module.device)]
     while sizes[-1] > 1:
         sizes.append((sizes[-1] + 1) // 2)
     gradients = [parameter.grad for parameter in module.parameters()]
@@ -91,8 +94,12 @@ def _measure(module: Any, name: str, batch: Any, losses: Callable, weights: Call
         for size in sizes:
             module.zero_grad()
             with module._only(name), _alone(module):
-                rows.append(_row(module, name, batch, size, losses, weights))
+                row = _row(module, name, batch, size, losses, weights)
             before.restore(module)
+            too_small = largest(int(row is None), module.device)
+            if row is None or too_small:
+                break
+            rows.append(row)
     finally:
         for parameter, gradient in zip(module.parameters(), gradients, strict=True):
             parameter.grad = gradient
@@ -100,7 +107,8 @@ def _measure(module: Any, name: str, batch: Any, losses: Callable, weights: Call
     return rows
 
 
-def _row(module: Any, name: str, batch: Any, size: int, losses: Callable, weights: Callable) -> Row:
+def _row(module: Any, name: str, batch: Any, size: int, losses: Callable, weights: Callable) -> Row | None:
+    """None where the micro-batches are too small for the network's BatchNorm."""
     stepping = replace(module.stepping, micro_batch_size=size, accumulate_grad_batches=None, memory_budget=None)
     accumulation = Accumulation(module, stepping)
     on_gpu = module.device.type == "cuda"
@@ -109,9 +117,11 @@ def _row(module: Any, name: str, batch: Any, size: int, losses: Callable, weight
     allocated = torch.cuda.memory_allocated(module.device) if on_gpu else 0
     peak: int | None = None
     try:
-        with memory.measured() as activations:
+        with memory.measured() as activations, refusing_one_for_batch_norm():
             accumulation.backward(batch, losses, weights, module.zero_grad)
         peak = activations.peak
+    except UserError:
+        return None
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise

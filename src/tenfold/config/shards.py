@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tenfold.config.instantiate import resolve, targets
+from tenfold.config.instantiate import targets
 from tenfold.errors import UserError
 
 #: Optimizers that treat each number of a weight by itself, so that a share of it is treated as the whole would be.
@@ -31,13 +31,5 @@ def check_shards(config: Mapping[str, Any]) -> None:
         if trainer.get(key) == value:
             raise UserError(f"trainer.{key}: {value} does not go with trainer.strategy: fsdp; expected {instead}")
     for path, node in targets(config.get("callbacks") or {}, "callbacks"):
-        if _keeps_whole_weights(resolve(node["_target_"])):
+        if node["_target_"] == "tenfold.callbacks.memory.MemoryReport":  # a device cannot compute alone
             raise UserError(f"{path}: does not go with trainer.strategy: fsdp; leave it out, or expected ddp")
-
-
-def _keeps_whole_weights(callback: Any) -> bool:
-    from lightning.pytorch.callbacks import WeightAveraging
-
-    from tenfold.callbacks.memory import MemoryReport
-
-    return isinstance(callback, type) and issubclass(callback, (WeightAveraging, MemoryReport))

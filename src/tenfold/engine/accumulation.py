@@ -27,7 +27,7 @@ from tenfold.engine import memory
 from tenfold.engine.batch import cut, equal_sizes, num_samples
 from tenfold.engine.batch_norm import warn_of_micro_batches, whole_batch_statistics
 from tenfold.engine.precision import full_precision
-from tenfold.engine.ranks import sum_gradients, summed
+from tenfold.engine.ranks import largest, sum_gradients, summed
 from tenfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Accumulation:
                 if not memory.is_out_of_memory(caught):
                     raise
                 error = caught.with_traceback(None)  # the traceback would keep the activations alive
-            too_large = self._largest(0 if error is None else self.micro_batch_size(num_samples(batch)))
+            too_large = largest(0 if error is None else self.micro_batch_size(num_samples(batch)), self.module.device)
             if not too_large:
                 if self._own_sum:
                     sum_gradients(self.module.parameters(), self.module.device)
@@ -127,7 +127,7 @@ class Accumulation:
     def _attempt(self, batch: Any, ghost: bool, losses: Callable[[Any], Sums], totals: Weights) -> Sums:
         micro_batches = self._micro_batches(batch)
         fillers = self._fillers(micro_batches)
-        root = getattr(self.module.trainer.strategy, "root", None)  # of FSDP, whose weights are whole inside it only
+        root = self._root
         means: Sums = {}
 
         def terms(micro: Any) -> Sums:
@@ -157,9 +157,9 @@ class Accumulation:
     def _fillers(self, micro_batches: list[Any]) -> list[Any]:
         """Micro-batches of no weight, where FSDP's devices must take equally many passes and this one has fewer."""
         cuts = (self.stepping.micro_batch_size, self.stepping.accumulate_grad_batches) != (None, None)
-        if not cuts or not hasattr(self.module.trainer.strategy, "root"):
+        if not cuts or self._root is None:
             return []
-        return micro_batches[-1:] * (self._largest(len(micro_batches)) - len(micro_batches))
+        return micro_batches[-1:] * (largest(len(micro_batches), self.module.device) - len(micro_batches))
 
     def _scaled(self, terms: Sums, ghost: bool) -> Tensor:
         # Data-parallel strategies average gradients over ranks; the totals hold all ranks already, hence a sum is due.
@@ -209,6 +209,12 @@ class Accumulation:
                 yield
 
     @property
+    def _root(self) -> Any:
+        """FSDP's, inside which alone the weights are whole."""
+        trainer = self.module._trainer
+        return None if trainer is None else getattr(trainer.strategy, "root", None)
+
+    @property
     def _own_sum(self) -> bool:
         """Whether the ranks sum gradients after the batch instead of within the last backward pass.
 
@@ -216,14 +222,6 @@ class Accumulation:
         inside it would then wait for ever. So the ranks first agree that all have succeeded.
         """
         return self.stepping.micro_batch_size == "auto" and self.module.world_size > 1
-
-    def _largest(self, value: int) -> int:
-        """The largest of all ranks' values."""
-        if self.module.world_size == 1:
-            return value
-        values = torch.tensor(value, device=self.module.device)
-        torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
-        return int(values)
 
     def _halve(self, too_large: int, error: BaseException | None) -> None:
         if too_large <= 1:

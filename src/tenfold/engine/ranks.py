@@ -29,6 +29,15 @@ def summed(value: Tensor) -> Tensor:
     return value
 
 
+def largest(value: int, device: torch.device) -> int:
+    """The largest of all ranks' values; the value itself where there is one process."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    values = torch.tensor(value, device=device)
+    torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
+    return int(values)
+
+
 def sum_gradients(parameters: Iterable[nn.Parameter], device: torch.device) -> None:
     """Give every rank the sum of all ranks' gradients; one rank may use a parameter that another does not."""
     trained = [p for p in parameters if p.requires_grad]

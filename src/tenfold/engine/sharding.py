@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 from torch import Tensor, nn
@@ -57,7 +59,7 @@ class Sharded(DDPStrategy):
         """In place of wrapping: the optimizers that are built next get the shards."""
         module: Any = self.lightning_module
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
-        for tensor in (*module.parameters(), *module.buffers()):
+        for tensor in _tensors(module):
             torch.distributed.broadcast(tensor.detach(), src=0)
         self._originals = {name: module.get_submodule(name) for name in module.optimized}
         parts = {name: copy.deepcopy(part) for name, part in self._originals.items()}
@@ -92,38 +94,53 @@ class Sharded(DDPStrategy):
         module: Any = self.lightning_module
         if self._originals:
             ended = module.trainer.state.status != TrainerStatus.INTERRUPTED
+            if ended:  # else other devices may not be there to gather from
+                self._gather()
             for name, part in self._originals.items():
-                if ended:  # else other devices may not be there to gather from
-                    state = module.get_submodule(name).state_dict()
-                    part.load_state_dict({key: _whole(value) for key, value in state.items()})
-                module.set_submodule(name, part.to(self.root_device).train(module.get_submodule(name).training))
+                trained = module.get_submodule(name)
+                if ended:
+                    for own, found in zip(_tensors(part), _tensors(trained), strict=True):
+                        own.detach().copy_(found.detach())
+                module.set_submodule(name, part.to(self.root_device).train(trained.training))
             self._originals, self.root, self.optimizers = {}, None, []
         super().teardown()
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        self._share_out()
+        result = super().training_step(*args, **kwargs)
+        self._rest()
+        return result
 
     def on_validation_start(self) -> None:
         """Gather all weights for the pass; the buffers are those of the first device."""
         if self.root is not None:
             for buffer in self.root.buffers():
                 torch.distributed.broadcast(buffer, src=0)
-            self._whole = True
             self._gather()
 
     def on_validation_end(self) -> None:
         if self.root is not None:
-            self._whole = False
-            self._share_out()
+            self._rest()
 
     # -----------------------------------------------------------------------------------------------------------------
 
     def _shards(self) -> Iterator[Any]:
         return (module for module in self.root.modules() if isinstance(module, FSDPModule))
 
+    def _rest(self) -> None:
+        """Between steps each device has its shares, or all weights where a callback averages them."""
+        module: Any = self.lightning_module
+        averaged = any(isinstance(callback, WeightAveraging) for callback in module.trainer.callbacks)
+        (self._gather if averaged else self._share_out)()
+
     def _gather(self) -> None:
+        self._whole = True
         for module in self._shards():
             module.set_reshard_after_forward(False, recurse=False)
             module.unshard()
 
     def _share_out(self) -> None:
+        self._whole = False
         for module in self._shards():
             module.set_reshard_after_forward(module is not self.root, recurse=False)
             module.reshard()
@@ -154,6 +171,10 @@ def _outside(part: nn.Module, block: nn.Module) -> set[nn.Parameter]:
 
 def _whole(value: Any) -> Any:
     return value.full_tensor().cpu() if isinstance(value, DTensor) else value
+
+
+def _tensors(part: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(part.parameters(), part.buffers())
 
 
 def _parameters(optimizer: Optimizer) -> list[Any]:
