@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tenfold.engine.precision import full_precision
 from tenfold.engine.ranks import summed
+from tenfold.nn.precision import widened
 
 
 def batch_norm_layers(module: nn.Module) -> list[_BatchNorm]:
@@ -118,7 +119,7 @@ def _applying(layer: _BatchNorm, calls: list[_Call]) -> Callable[[Tensor], Tenso
 
 def _exact(layer: _BatchNorm, x: Tensor, call: _Call) -> Tensor:
     """The statistics are constants, their derivative is that of the batch, as far as it is known."""
-    x_hat = (_wide(x) - _spread(call.mean, x)) / _spread(call.deviation, x)
+    x_hat = (widened(x) - _spread(call.mean, x)) / _spread(call.deviation, x)
     if call.watched:
         call.output = x_hat
     if call.means is not None and x_hat.requires_grad:
@@ -133,12 +134,12 @@ def _renormalised(layer: _BatchNorm, x: Tensor, call: _Call) -> Tensor:
     r""":math:`\hat x = \frac{x - \mu_m}{\sigma_m} r + d` with the micro-batch's own statistics and constants
     :math:`r = \sigma_m / \sigma`, :math:`d = (\mu_m - \mu) / \sigma`; its value is that of :math:`(x - \mu) / \sigma`.
     """
-    variance, mean = torch.var_mean(_wide(x.detach()), _all_but_channels(x), correction=0)
+    variance, mean = torch.var_mean(widened(x.detach()), _all_but_channels(x), correction=0)
     scale = (variance + layer.eps).sqrt() / call.deviation
     shift = (mean - call.mean) / call.deviation
     if layer.weight is not None:
         scale, shift = scale * layer.weight, shift * layer.weight + layer.bias
-    return F.batch_norm(_wide(x), None, None, scale, shift, training=True, eps=layer.eps).to(x.dtype)
+    return F.batch_norm(widened(x), None, None, scale, shift, training=True, eps=layer.eps).to(x.dtype)
 
 
 def _gradient_means(module: nn.Module, call: _Call, losses: Sequence[Callable[[], Tensor]]) -> Tensor:
@@ -161,7 +162,7 @@ def _gradient_means(module: nn.Module, call: _Call, losses: Sequence[Callable[[]
 
 def _moments(x: Tensor, ghost: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and biased variance per channel of `x` `[batch, channels, ...]` and elements per channel, over all ranks."""
-    variance, mean = torch.var_mean(_wide(x), _all_but_channels(x), correction=0)
+    variance, mean = torch.var_mean(widened(x), _all_but_channels(x), correction=0)
     count = mean.new_tensor(0 if ghost else x.numel() // x.shape[1])
     total = summed(torch.cat([mean * count, count[None]]))
     whole_mean, whole_count = total[:-1] / total[-1], total[-1]
@@ -177,11 +178,6 @@ def _update_running(layer: _BatchNorm, mean: Tensor, variance: Tensor, count: Te
     unbiased = variance * count / (count - 1).clamp(min=1)
     layer.running_mean.lerp_(mean.to(layer.running_mean.dtype), momentum)
     layer.running_var.lerp_(unbiased.to(layer.running_var.dtype), momentum)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Under autocast, statistics stay in the wider type."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _all_but_channels(x: Tensor) -> list[int]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tenfold.data.graphs.sparse import Product, SparseFeatures, compressed, lasting, multiply
+from tenfold.nn.precision import widened
 
 #: How the messages that reach a node are weighed: 1 / sqrt(d_i d_j) with the node's own among them, or 1 / d_i.
 Weighting = Literal["symmetric", "mean"]
@@ -45,7 +46,7 @@ class Topology:
 
     def product(self, x: Tensor, weighting: Weighting) -> Tensor:
         """For each node the weighed sum of what its neighbours hold: `[nodes, features]` to the same shape."""
-        x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        x = widened(x)
         if x.requires_grad:
             return Product.apply(x, *self._matrix(weighting, x.dtype))  # type: ignore[return-value]
         kept = self._last.get(weighting)

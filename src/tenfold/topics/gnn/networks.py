@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tenfold.data.graphs.graph import Topology, Weighting, edge_weights
 from tenfold.data.graphs.sparse import SparseFeatures
 from tenfold.errors import UserError, check_number
+from tenfold.nn.precision import widened
 
 Features = Tensor | SparseFeatures
 Edges = Tensor | Topology
@@ -105,7 +106,7 @@ class GATLayer(nn.Module):
 
         In float32 at least. A node's largest logit is taken off first, so that no exponential overflows.
         """
-        values = values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+        values = widened(values)
         of_target, of_source = ((values * weight).sum(2) for weight in (self.to_target, self.to_source))
         logits = F.leaky_relu(of_target[target] + of_source[source], 0.2)
         index = target.unsqueeze(1).expand_as(logits)

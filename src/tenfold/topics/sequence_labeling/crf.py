@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from tenfold.nn.precision import widened
 from tenfold.topics.sequence_labeling import chains, viterbi
 from tenfold.topics.sequence_labeling.schemes import Constraints
 
@@ -201,8 +202,6 @@ def _operator(function: Callable[..., Any], operator: Callable[..., Any]) -> Cal
 
 def _prepare(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Emissions in float32 at least, and a mask in any case."""
-    if emissions.dtype in (torch.float16, torch.bfloat16):
-        emissions = emissions.float()
     if mask is None:
         mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
-    return emissions.contiguous(), mask.bool()
+    return widened(emissions).contiguous(), mask.bool()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tenfold.errors import UserError, nearest
+from tenfold.nn.precision import widened
 from tenfold.topics.sequence_labeling import viterbi
 from tenfold.topics.sequence_labeling.crf import CRF
 from tenfold.topics.sequence_labeling.schemes import constraints
@@ -40,14 +41,14 @@ class Softmax(nn.Module):
     end: Tensor
 
     def forward(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        own = nn.functional.cross_entropy(emissions.transpose(1, 2).float(), tags.where(mask, 0), reduction="none")
+        own = nn.functional.cross_entropy(widened(emissions).transpose(1, 2), tags.where(mask, 0), reduction="none")
         return own.where(mask, 0).sum(1)
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor) -> Tensor:
         if self.free:
             return emissions.argmax(2).where(mask, viterbi.NO_TAG)
-        scores = emissions.float().log_softmax(2)
+        scores = widened(emissions).log_softmax(2)
         return viterbi.best_path(scores, mask, self.start, self.transitions, self.end)[0]
 
 

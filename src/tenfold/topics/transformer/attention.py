@@ -100,8 +100,9 @@ class State:
 def rotary(positions: Tensor, head_dim: int, dtype: torch.dtype, base: float = 10_000.0) -> Tensor:
     r"""Cosines and sines `[2, time, head_dim / 2]` of the angles :math:`p \cdot base^{-2i/d}` (Su et al., 2021, arXiv
     2104.09864): once both are turned, a query's product with a key depends on their distance only."""
-    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
-    angles = positions.float().unsqueeze(1) * base ** (-steps / head_dim)
+    wide = torch.promote_types(dtype, torch.float32)
+    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=wide)
+    angles = positions.to(wide).unsqueeze(1) * base ** (-steps / head_dim)
     return torch.stack([angles.cos(), angles.sin()]).to(dtype)
 
 
