@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 
+from tenfold.errors import UserError
 from tenfold.topics.sequence_labeling.data import Sentence, TaggedSentences
 from tenfold.topics.sequence_labeling.decoders import Softmax
 from tenfold.topics.sequence_labeling.markov_tagger import MarkovTagger
@@ -163,6 +165,11 @@ def test_a_penalty_on_the_outside_finds_more_spans_and_leaves_the_loss() -> None
     assert evaluated(bold, sentences)["recall"] > 0.0
     batch = TaggedSentences(sentences, SPEC).fetch(torch.arange(1))
     assert torch.equal(plain.losses(batch)["nll"], bold.losses(batch)["nll"])
+
+
+def test_a_tagger_of_spans_refuses_plain_labels() -> None:
+    with pytest.raises(UserError, match="^model: SpanTagger .*data.scheme=null"):
+        SpanTagger(dataclasses.replace(SPEC, scheme=None), torch.nn.Identity())
 
 
 def test_pictures_can_be_drawn() -> None:

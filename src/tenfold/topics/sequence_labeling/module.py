@@ -191,6 +191,11 @@ class SpanTagger(Tagger):
 
     def __init__(self, spec: TaggingSpec, network: nn.Module, outside_penalty: float = 0.0) -> None:
         super().__init__(spec, network)
+        if spec.scheme is None:
+            raise UserError(
+                "model: SpanTagger is chosen by the F1 of spans, which plain labels (data.scheme=null) do not mark; "
+                "expected a model such as sequence_labeling/bilstm, or data.scheme=bioes"
+            )
         penalty = torch.tensor([outside_penalty if tag == OUTSIDE else 0.0 for tag in spec.tags])
         self.register_buffer("penalty", penalty, persistent=False)
 
