@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,11 @@ from torch.nn import functional as F
 class LSTM(nn.LSTM):
     """torch's own; on a CPU in its weights' precision whatever autocast says, as not every CPU has one of bfloat16."""
 
-    def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple]:
-        if inputs.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(inputs, state)
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(input, hx)
         with torch.autocast("cpu", enabled=False):
-            return super().forward(inputs.to(self.weight_hh_l0.dtype), state)
+            return super().forward(input.to(next(self.parameters()).dtype), hx)
 
 
 def looped(cell: nn.GRU | nn.LSTM, inputs: Tensor) -> Tensor:
