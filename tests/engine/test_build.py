@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from lightning.pytorch.callbacks import ProgressBar
 
-from tenfold.engine.build import _strategy, monitored
+from tenfold.config.compose import compose, to_plain
+from tenfold.engine.build import _strategy, build_trainer, monitored
 from tenfold.engine.sharding import Sharded
 
 METRICS = {"accuracy": "max", "loss": "min"}
@@ -21,6 +23,13 @@ def test_a_callback_learns_what_to_watch_and_which_way_is_better(given, monitor,
         "mode": mode,
     }
     assert monitored({"_target_": "x"}, METRICS) == {"_target_": "x"}
+
+
+@pytest.mark.parametrize("override, bars", [("callbacks=default", 1), ("callbacks.progress=null", 0)])
+def test_a_bar_is_drawn_only_where_the_config_has_one(tmp_path, override, bars):
+    config = to_plain(compose("train", ["experiment=classification/iris", "trainer.accelerator=cpu", override]))
+    trainer = build_trainer(config, tmp_path)
+    assert sum(isinstance(callback, ProgressBar) for callback in trainer.callbacks) == bars
 
 
 def test_fsdp_is_the_engines_own():

@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
@@ -77,6 +78,8 @@ def build_trainer(config: Mapping[str, Any], folder: Path) -> L.Trainer:
     # A recipe may have set a value of a callback that the person has since left out: then there is nothing to build.
     chosen = [c for c in (config.get("callbacks") or {}).values() if c and "_target_" in c]
     callbacks = [instantiate(monitored(callback, metrics)) for callback in chosen]
+    # Without a bar of the config's, Lightning would draw its own.
+    arguments.setdefault("enable_progress_bar", any(isinstance(callback, ProgressBar) for callback in callbacks))
     loggers = [instantiate(logger) for logger in (config.get("logger") or {}).values() if logger]
     try:
         return L.Trainer(**arguments, callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
