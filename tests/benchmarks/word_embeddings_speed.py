@@ -1,17 +1,21 @@
 """Words a second and quality of skip-gram, CBOW and FastText beside gensim's, on the same text, settings and threads.
 
     python tests/benchmarks/word_embeddings_speed.py [--text FILE] [--threads 1 2] [--rounds 3] [--seeds 5] [--models
-    ...] [--set step_words=512 ...]
+    ...] [--order text] [--set step_words=512 ...]
 
 The text is the embedded People's Daily, or a file of English (then WordSim-353, SimLex-999 and analogies are measured
 too). Held-out loss is the textbook's mean over the same pairs and noise words for both, on the test split. A round is
-one epoch, called in turn. With `--set` only our vectors are trained, by those settings of the model, and the loss is
-that of the validation split: so settings are ranked, and the test split stays what it is.
+one epoch, called in turn. For quality both read the text in an order that is random in every epoch; with `--order text`
+both as it stands, which matters where the text is of several sources. With `--set` only our vectors are trained, by
+those settings of the model, and the loss is that of the validation split: so settings are ranked, and the test split
+stays what it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -31,7 +35,7 @@ from tenfold.topics.word_embeddings.networks import SubwordEmbedding, WordEmbedd
 from tenfold.topics.word_embeddings.rates import linear_decay
 
 BUCKETS, EPOCHS, STRETCHES = 200_000, 5, 64
-RATES = {"skipgram": 0.035, "cbow": 0.075, "fasttext": 0.025}  # gensim: 0.025 for all; its CBOW gradient is not divided
+RATES = {"skipgram": 0.035, "cbow": 0.075, "fasttext": 0.035}  # gensim: 0.025 for all; its CBOW gradient is not divided
 
 
 def our_model(name: str, data: CorpusData, seed: int, **settings: Any) -> Word2Vec:
@@ -43,13 +47,14 @@ def our_model(name: str, data: CorpusData, seed: int, **settings: Any) -> Word2V
     return model
 
 
-def our_epoch(model: Word2Vec, data: CorpusData, epoch: int, epochs: int, start: float) -> None:
+def our_epoch(model: Word2Vec, data: CorpusData, epoch: int, epochs: int, start: float, order: str = "random") -> None:
     train: Any = data.splits["train"]
-    order = torch.randperm(len(train)).split(STRETCHES)
-    for number, chosen in enumerate(order):
+    places = (torch.randperm(len(train)) if order == "random" else torch.arange(len(train))).split(STRETCHES)
+    for number, chosen in enumerate(places):
         batch = train.fetch(chosen)
-        rate = linear_decay(start, start * 0.004, (epoch + number / len(order)) / epochs)
-        model.train_blocks(model.cutter(batch.tokens, batch.index, epoch).shuffled(), rate)
+        rate = linear_decay(start, start * 0.004, (epoch + number / len(places)) / epochs)
+        blocks = model.cutter(batch.tokens, batch.index, epoch)
+        model.train_blocks(blocks.shuffled() if order == "random" else blocks, rate)
 
 
 def their_sentences(data: CorpusData) -> list[list[str]]:
@@ -63,6 +68,19 @@ def their_sentences(data: CorpusData) -> list[list[str]]:
     return sentences
 
 
+class Shuffled:
+    """Sentences, each time in another random order: gensim goes through them once an epoch."""
+
+    def __init__(self, sentences: list[list[str]], seed: int) -> None:
+        self.sentences, self.random = sentences, random.Random(seed)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return iter(self.random.sample(self.sentences, len(self.sentences)))
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+
 def their_model(name: str, sentences: list[list[str]], seed: int, threads: int) -> Any:
     settings = {"vector_size": 100, "window": 5, "negative": 5, "sample": 1e-3, "min_count": 1, "workers": threads}
     kind, extra = (FastText, {"bucket": BUCKETS}) if name == "fasttext" else (GensimWord2Vec, {})
@@ -71,7 +89,7 @@ def their_model(name: str, sentences: list[list[str]], seed: int, threads: int) 
     return model
 
 
-def train_theirs(model: Any, sentences: list[list[str]], epochs: int) -> None:
+def train_theirs(model: Any, sentences: list[list[str]] | Shuffled, epochs: int) -> None:
     model.train(sentences, total_examples=len(sentences), epochs=epochs)
 
 
@@ -112,21 +130,23 @@ def speed(name: str, data: CorpusData, sentences: list[list[str]], threads: int,
     ]
 
 
-def our_vectors(name: str, data: CorpusData, seed: int, **settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def our_vectors(
+    name: str, data: CorpusData, seed: int, order: str = "random", **settings: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and outputs after `EPOCHS` epochs."""
     torch.set_num_threads(1)
     ours = our_model(name, data, seed, **settings)
     for epoch in range(EPOCHS):
-        our_epoch(ours, data, epoch, EPOCHS, RATES[name])
+        our_epoch(ours, data, epoch, EPOCHS, RATES[name], order)
     return ours.vectors().matrix, ours.network.outputs.data
 
 
 def their_vectors(
-    sentences: list[list[str]], name: str, data: CorpusData, seed: int
+    sentences: list[list[str]], name: str, data: CorpusData, seed: int, order: str = "random"
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The same of gensim's, in the order of our vocabulary."""
     theirs = their_model(name, sentences, seed, 1)
-    train_theirs(theirs, sentences, EPOCHS)
+    train_theirs(theirs, Shuffled(sentences, seed) if order == "random" else sentences, EPOCHS)
     order = [theirs.wv.key_to_index.get(word, -1) for word in data.spec.words]  # -1: of the held-out text only
     return _rows(theirs.wv.vectors, order), _rows(theirs.syn1neg, order)
 
@@ -138,11 +158,11 @@ def setting(name: str, data: CorpusData, settings: dict[str, int | str]) -> list
 
 
 def quality(
-    who: str, name: str, data: CorpusData, sentences: list[list[str]], seed: int, sets: list[str]
+    who: str, name: str, data: CorpusData, sentences: list[list[str]], seed: int, sets: list[str], order: str
 ) -> list[float]:
     """Test scores of ours or of gensim's after `EPOCHS` epochs from one seed: held-out loss, then each set."""
     train = our_vectors if who == "ours" else partial(their_vectors, sentences)
-    inputs, outputs = train(name, data, seed)
+    inputs, outputs = train(name, data, seed, order)
     judged = evaluate_vectors(WordVectors(data.spec.words, inputs), sets)
     return [held_out(name, data, "test", inputs, outputs), *(judged[one].value for one in sets)]
 
@@ -155,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--of", nargs="+", default=["ours", "gensim"], choices=["ours", "gensim"], help="whose quality")
+    parser.add_argument("--order", default="random", choices=["random", "text"])
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     data = TextCorpus(given.text, unit="paragraph") if given.text else PeopleDailyText()
@@ -174,7 +195,7 @@ def main() -> None:
     rows = []
     for name in given.models if given.seeds else []:
         for who in given.of:
-            runs = [quality(who, name, data, sentences, seed, sets) for seed in range(1, given.seeds + 1)]
+            runs = [quality(who, name, data, sentences, seed, sets, given.order) for seed in range(1, given.seeds + 1)]
             rows.append([name, who, *(plus_minus(scores, 4) for scores in zip(*runs, strict=True))])
     if rows:
         print("\n" + table(["model", "of", "held-out loss", *sets], rows))

@@ -12,7 +12,16 @@ from tenfold.data.text.subwords import unknown_vectors
 from tenfold.data.text.vector_files import Format, load_vectors, save_vectors
 from tenfold.data.text.vectors import WordVectors
 from tenfold.errors import UserError
-from tenfold.topics.word_embeddings.fasttext_bin import Arguments, FastTextFile, load_fasttext, save_fasttext
+from tenfold.topics.word_embeddings.data import WordSpec
+from tenfold.topics.word_embeddings.fasttext_bin import (
+    Arguments,
+    FastTextFile,
+    fasttext_file,
+    load_fasttext,
+    save_fasttext,
+)
+from tenfold.topics.word_embeddings.module import Word2Vec
+from tenfold.topics.word_embeddings.networks import SubwordEmbedding, WordEmbedding
 
 WORDS = ("the", "Zürich", "中共中央", "don't", "１２月")
 
@@ -119,6 +128,19 @@ def test_what_we_write_opens_in_gensim(tmp_path: Path) -> None:
     unknown = unknown_vectors(["unseen"], torch.from_numpy(model.input[5:]), 3, 6)[0]
     np.testing.assert_allclose(opened.wv.get_vector("unseen"), unknown.numpy(), rtol=1e-5)
     np.testing.assert_allclose(opened.wv.get_vector("Zürich"), model.vectors().vector("Zürich").numpy(), rtol=1e-5)
+
+
+def test_a_trained_fasttext_opens_in_gensim(tmp_path: Path) -> None:
+    fasttext = pytest.importorskip("gensim.models.fasttext")
+    network = SubwordEmbedding(WORDS, 6, buckets=30, min_n=2, max_n=4)
+    module = Word2Vec(WordSpec(words=WORDS, counts=(9, 7, 5, 5, 2), seed=0), network)
+    save_fasttext(fasttext_file(module), tmp_path / "m.bin")
+    opened, vectors = fasttext.load_facebook_vectors(str(tmp_path / "m.bin")), module.vectors()
+    for word in (*WORDS, "unseen"):
+        np.testing.assert_allclose(opened.get_vector(word), vectors.vector(word).numpy(), rtol=1e-5, atol=1e-7)
+    other = Word2Vec(WordSpec(words=WORDS, counts=(9, 7, 5, 5, 2), seed=0), WordEmbedding(len(WORDS), 6))
+    with pytest.raises(UserError, match="expected a FastText"):
+        fasttext_file(other)
 
 
 def test_labels_of_a_supervised_model_come_back(tmp_path: Path) -> None:

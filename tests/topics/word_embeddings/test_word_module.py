@@ -81,6 +81,15 @@ def test_no_step_size_diverges(data: TextCorpus, step_words: int, architecture: 
     assert held_out(model, data) < 1.02 * held_out(trained(data, epochs=0, **options), data)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("kernel", "step_words"), [("auto", 1024), ("blocks", 1), ("blocks", 100_000)])
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+def test_no_step_size_diverges_on_ngrams(data: TextCorpus, kernel: str, step_words: int, architecture: str) -> None:
+    options = {"architecture": architecture, "kernel": kernel, "step_words": step_words, "group": 2, "subwords": True}
+    model = trained(data, epochs=3, rate=0.2, **options)  # type: ignore[arg-type]
+    assert model.network.inputs.weight.isfinite().all()
+    assert held_out(model, data) < held_out(trained(data, epochs=0, **options), data)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("subwords", [False, True])
 def test_workers_share_the_tables_and_leave_the_threads_as_they_were(data: TextCorpus, subwords: bool) -> None:
     threads = torch.get_num_threads()

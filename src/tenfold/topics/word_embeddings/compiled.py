@@ -26,70 +26,43 @@ def step(
     cbow: bool,
     learning_rate: float,
     cap: float,
-    settle: int = 15,
-    limit: float = math.inf,
 ) -> None:
     """Train on all passages, centre after centre, in place.
 
     `outputs` [words, channels], as those of `inputs` float32 or float64 on the CPU. `cap` bounds the rate of an update.
-    Words of a `SubwordTable` are put together once for `settle` passages, trained as rows of their own, and then pay
-    their n-grams, of which none takes more than `limit` updates times their rate (see `Composed`).
+    Words of a `SubwordTable` are put together anew for every centre, and each of their rows takes the whole change.
     """
     reach = blocks.bands // shape.block
     left, right = reach // (shape.window + 1), reach % (shape.window + 1)
     passages = tuple(part.numpy() for part in (blocks.text, left, right, blocks.noise))
     table, vectors = inputs.weight.detach().numpy(), outputs.numpy()
-    rates = np.array([learning_rate, cap], dtype=vectors.dtype)
-    walk: Any = _cbow if cbow else _skipgram
     if isinstance(inputs, WordTable):
-        walk(table, vectors, passages[0], passages, shape.window, shape.negatives, rates)
-        return
-    rows, offsets = inputs.rows.numpy(), inputs.offsets.numpy()
-    place, received = np.full(len(offsets), -1), np.zeros(len(table), table.dtype)
-    for begin in range(0, len(blocks), settle):
-        chunk = tuple(part[begin : begin + settle] for part in passages)
-        words, start = _put_together(table, rows, offsets, chunk[0], place)
-        moved, own = start.copy(), place[chunk[0]]
-        walk(moved, vectors, own, chunk, shape.window, shape.negatives, rates)
-        updates = np.ones_like(own) if cbow else np.roll(chunk[1] + chunk[2], shape.window, 1)
-        owed = np.bincount(own.ravel(), updates.ravel(), len(words)) * ((1 + shape.negatives) * learning_rate)
-        _pay(table, rows, offsets, words, moved - start, np.minimum(owed, limit).astype(table.dtype), received, limit)
-        place[words] = -1
+        parts = (np.arange(len(table)), np.arange(len(table) + 1))
+    else:
+        parts = (inputs.rows.numpy(), inputs.offsets.numpy())
+    walk: Any = _cbow if cbow else _skipgram
+    rates = np.array([learning_rate, cap], dtype=vectors.dtype)
+    walk(table, vectors, parts, passages, shape.window, shape.negatives, rates)
 
 
 @_jit
-def _put_together(table: Any, rows: Any, offsets: Any, text: Any, place: Any) -> Any:
-    """The words of a text, each once, and the means of their rows; notes in `place`, -1 before, where each word is."""
-    words = np.empty(text.size, np.int64)
-    count = 0
-    for word in text.flat:
-        if place[word] < 0:
-            place[word], words[count] = count, word
-            count += 1
-    means = np.zeros((count, table.shape[1]), table.dtype)
-    for number in range(count):
-        begin, end = offsets[words[number]], offsets[words[number] + 1]
-        for entry in range(begin, end):
-            means[number] += table[rows[entry]]
-        means[number] /= end - begin
-    return words[:count], means
+def _add_mean(table: Any, parts: Any, word: int, share: Any, into: Any) -> None:
+    """Add to `into` the mean of a word's rows, times `share`."""
+    rows, offsets = parts
+    begin, end = offsets[word], offsets[word + 1]
+    share = share / into.dtype.type(end - begin)
+    for row in rows[begin:end]:
+        for channel in range(len(into)):
+            into[channel] += share * table[row, channel]
 
 
 @_jit
-def _pay(table: Any, rows: Any, offsets: Any, words: Any, change: Any, owed: Any, received: Any, limit: float) -> None:
-    """Add each word's change to all its rows; what gets more updates than `limit` gets so much less of each."""
-    for number in range(len(words)):
-        for entry in range(offsets[words[number]], offsets[words[number] + 1]):
-            received[rows[entry]] += owed[number]
-    for number in range(len(words)):
-        for entry in range(offsets[words[number]], offsets[words[number] + 1]):
-            row = rows[entry]
-            share = table.dtype.type(min(1.0, limit / received[row]))
-            for channel in range(table.shape[1]):
-                table[row, channel] += share * change[number, channel]
-    for number in range(len(words)):
-        for entry in range(offsets[words[number]], offsets[words[number] + 1]):
-            received[rows[entry]] = 0
+def _move(table: Any, parts: Any, word: int, change: Any) -> None:
+    """Add `change` to all of a word's rows."""
+    rows, offsets = parts
+    for row in rows[offsets[word] : offsets[word + 1]]:
+        for channel in range(len(change)):
+            table[row, channel] += change[channel]
 
 
 @_jit
@@ -137,9 +110,10 @@ def _take(lots: Any, lot: int, taken: Any) -> int:
 
 
 @_jit
-def _skipgram(inputs: Any, outputs: Any, rows: Any, passages: Any, window: int, negatives: int, rates: Any) -> None:
+def _skipgram(inputs: Any, outputs: Any, parts: Any, passages: Any, window: int, negatives: int, rates: Any) -> None:
     texts, lefts, rights, noise = passages
-    change, around, taken = np.empty_like(inputs[0]), np.empty(2 * window, np.int64), np.empty(4 * negatives, np.int64)
+    hidden, change = np.empty_like(inputs[0]), np.empty_like(inputs[0])
+    around, taken = np.empty(2 * window, np.int64), np.empty(4 * negatives, np.int64)
     one, none, rate, cap = rates.dtype.type(1), rates.dtype.type(0), rates[0], rates[1]
     for passage in range(len(texts)):
         lot = 0
@@ -152,15 +126,16 @@ def _skipgram(inputs: Any, outputs: Any, rows: Any, passages: Any, window: int, 
             around[:left] = texts[passage, middle - left : middle]
             around[left:size] = texts[passage, middle + 1 : middle + right + 1]
             lot = _take(noise[passage], lot, taken)
-            hidden = inputs[rows[passage, middle]]
+            hidden[:] = 0
             change[:] = 0
+            _add_mean(inputs, parts, texts[passage, middle], one, hidden)
             _predict(hidden, outputs, around[:size], change, one, one, rate)
             _predict(hidden, outputs, taken, change, none, one, min(rate * size / 4, cap))
-            hidden += change
+            _move(inputs, parts, texts[passage, middle], change)
 
 
 @_jit
-def _cbow(inputs: Any, outputs: Any, rows: Any, passages: Any, window: int, negatives: int, rates: Any) -> None:
+def _cbow(inputs: Any, outputs: Any, parts: Any, passages: Any, window: int, negatives: int, rates: Any) -> None:
     texts, lefts, rights, noise = passages
     hidden, change, taken = np.empty_like(inputs[0]), np.empty_like(inputs[0]), np.empty(negatives, np.int64)
     one, none, rate = rates.dtype.type(1), rates.dtype.type(0), min(rates[0], rates[1])
@@ -170,18 +145,16 @@ def _cbow(inputs: Any, outputs: Any, rows: Any, passages: Any, window: int, nega
             left, right = lefts[passage, place], rights[passage, place]
             if left + right == 0:
                 continue
-            middle, share = place + window, one / (left + right)
+            middle, share = place + window, one / inputs.dtype.type(left + right)
             lot = _take(noise[passage], lot, taken)
             hidden[:] = 0
             for near in range(middle - left, middle + right + 1):
                 if near != middle:
-                    hidden += inputs[rows[passage, near]]
-            hidden *= share
+                    _add_mean(inputs, parts, texts[passage, near], share, hidden)
             change[:] = 0
             _predict(hidden, outputs, texts[passage, middle : middle + 1], change, one, one, rate)
             _predict(hidden, outputs, taken, change, none, one, rate)
             change *= share
             for near in range(middle - left, middle + right + 1):
                 if near != middle:
-                    row = inputs[rows[passage, near]]
-                    row += change
+                    _move(inputs, parts, texts[passage, near], change)

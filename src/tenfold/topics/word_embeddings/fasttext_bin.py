@@ -6,7 +6,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from tenfold.data.text.subwords import subword_rows
 from tenfold.data.text.vectors import Subwords, WordVectors
 from tenfold.errors import UserError
+from tenfold.topics.word_embeddings.networks import SubwordEmbedding
+
+if TYPE_CHECKING:
+    from tenfold.topics.word_embeddings.module import Word2Vec
 
 MAGIC, VERSION = 793712314, 12
 _ARGUMENTS = struct.Struct("<12id")
@@ -62,6 +66,26 @@ class FastTextFile:
         parts = Subwords(table[len(self.words) :], self.arguments.min_n, self.arguments.max_n)
         known = parts if self.arguments.buckets and self.arguments.max_n > 0 else None
         return WordVectors(self.words, matrix, torch.from_numpy(self.counts), known)
+
+
+def fasttext_file(module: Word2Vec) -> FastTextFile:
+    """A FastText that Tenfold has trained, as `save_fasttext` and fastText take it."""
+    network, shape = module.network, module.shape
+    spec: Any = module.spec
+    if not isinstance(network, SubwordEmbedding) or module.tree is not None:
+        raise UserError("fasttext_file: found another model, expected a FastText trained by negative sampling")
+    arguments = Arguments(
+        network.outputs.shape[1],
+        window=shape.window,
+        negatives=shape.negatives,
+        model=1 if module.cbow else 2,
+        buckets=network.buckets,
+        min_n=network.min_n,
+        max_n=network.max_n,
+    )
+    counts = module.counts.cpu().numpy()
+    inputs, outputs = (table.detach().float().cpu().numpy() for table in (network.inputs.weight, network.outputs))
+    return FastTextFile(arguments, spec.words, counts, int(counts.sum()), inputs, outputs)
 
 
 def save_fasttext(model: FastTextFile, path: Path) -> None:

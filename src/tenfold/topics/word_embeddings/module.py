@@ -35,7 +35,8 @@ class Word2Vec(EmbeddingModule):
         centres.
     threshold: of subsampling frequent words; 0 for none.
     step_words: centres of one sparse step; cap: see `RowRates`.
-    settle_words: of FastText, centres after which n-grams receive what their words have learned; see `Composed`.
+    settle_words: of FastText by matrix products, centres after which n-grams receive what their words have learned; see
+        `Composed`.
     workers: threads that train at once; above 1 the result depends on their timing.
     kernel: of negative sampling: `compiled` goes centre after centre (numba, on the CPU), `blocks` multiplies matrices,
         `auto` is compiled where that can be.

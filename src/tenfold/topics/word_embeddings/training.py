@@ -47,17 +47,17 @@ def _threads_kept() -> Iterator[None]:
 @torch.no_grad()
 def _train(model: Word2Vec, blocks: Blocks, size: int, learning_rate: float) -> None:
     inputs, outputs = model.network.inputs, model.network.outputs.data
-    settle = max(size, round(model.settle_words / model.shape.centres))
-    limit = model.cap * -(-settle // size)
     if model.compiled:
         from tenfold.topics.word_embeddings import compiled
 
-        compiled.step(inputs, outputs, blocks, model.shape, model.cbow, learning_rate, model.cap, settle, limit)
+        compiled.step(inputs, outputs, blocks, model.shape, model.cbow, learning_rate, model.cap)
         return
     rates = [RowRates(learning_rate, model.cap, len(model.counts), outputs) for _ in range(2)]
     if isinstance(inputs, WordTable):
         _steps(model, inputs, blocks, size, rates)
         return
+    settle = max(size, round(model.settle_words / model.shape.centres))
+    limit = model.cap * -(-settle // size)
     for chunk in blocks.split(settle):
         words = Composed(inputs, chunk.text)
         _steps(model, words, chunk, size, rates)
