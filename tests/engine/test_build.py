@@ -27,8 +27,8 @@ def test_a_callback_learns_what_to_watch_and_which_way_is_better(given, monitor,
 
 @pytest.mark.parametrize("override, bars", [("callbacks=default", 1), ("callbacks.progress=null", 0)])
 def test_a_bar_is_drawn_only_where_the_config_has_one(tmp_path, override, bars):
-    config = to_plain(compose("train", ["experiment=classification/iris", "trainer.accelerator=cpu", override]))
-    trainer = build_trainer(config, tmp_path)
+    config = compose("train", [f"folder={tmp_path}", "trainer.accelerator=cpu", override])
+    trainer = build_trainer(to_plain(config), tmp_path)
     assert sum(isinstance(callback, ProgressBar) for callback in trainer.callbacks) == bars
 
 
