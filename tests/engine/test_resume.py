@@ -35,7 +35,15 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Tanh(), nn.Linear(8, 1))
 
 
-def run(folder: Path, stop_at: int = -1, resume: bool = False, ema: bool = False, validation: bool = True, **config):
+def run(
+    folder: Path,
+    stop_at: int = -1,
+    resume: bool = False,
+    ema: bool = False,
+    validation: bool = True,
+    max_steps: int = -1,
+    **config,
+):
     """Three epochs of five batches, the last one short; the module, and the metrics of every validation."""
     adam = {"_target_": "torch.optim.AdamW", "lr": 0.01}
     module = Regressor(network(), **({"optimizer": adam, "scheduler": warmup()} | config))
@@ -53,6 +61,7 @@ def run(folder: Path, stop_at: int = -1, resume: bool = False, ema: bool = False
             Stepping(micro_batch_size=3),
             seed=2 if resume else 1,
             max_epochs=3,
+            max_steps=max_steps,
             callbacks=callbacks,
             ckpt_path=last if resume else None,
             enable_checkpointing=True,
@@ -75,6 +84,16 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, stop_at, em
         assert torch.equal(flat(resumed), flat(expected))
     assert resumed.trainer.global_step == expected.trainer.global_step == 15 and resumed.trainer.current_epoch == 3
     assert resumed.learning_rates() == expected.learning_rates()
+
+
+@pytest.mark.parametrize("ema", [False, True])
+@pytest.mark.parametrize("steps", [3, 5, 7, 14])
+def test_a_run_of_so_many_steps_goes_on_as_if_it_had_been_of_more(tmp_path, steps, ema):
+    expected = run(tmp_path / "whole", ema=ema, scheduler=EPOCHS)
+    run(tmp_path / "parts", max_steps=steps, ema=ema, scheduler=EPOCHS)
+    assert [path.name for path in (tmp_path / "parts" / "checkpoints").glob("[lm]*")] == ["last.ckpt"]
+    resumed = run(tmp_path / "parts", resume=True, ema=ema, scheduler=EPOCHS)
+    assert torch.equal(flat(resumed), flat(expected)) and resumed.trainer.global_step == 15
 
 
 @pytest.mark.parametrize("scheduler", [PLATEAU, EPOCHS], ids=["plateau", "epoch"])

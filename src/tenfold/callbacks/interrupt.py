@@ -13,6 +13,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from tenfold.engine.runs import CHECKPOINTS
 
+_MIDWAY = "midway.ckpt"  # last.ckpt before its time
+
 
 class Interrupted(Exception):
     """Training was stopped by a person, after its state had been saved to `path` at optimizer step `step`."""
@@ -26,8 +28,9 @@ class Interrupt(Checkpoint):
     """On SIGINT or SIGTERM, let the optimizer step end, save `last.ckpt`, and leave by `Interrupted`.
 
     The last step of an epoch is followed by its validation first. A second signal stops at once, as if this callback
-    were not there. Being a `Checkpoint`, it comes after all callbacks that have a state to save, such as a weight
-    average.
+    were not there. A run that `max_steps` ends in the middle of an epoch leaves a `last.ckpt` of that place, too, so
+    that one that goes on from there has the rest of the epoch. Being a `Checkpoint`, it comes after all callbacks that
+    have a state to save, such as a weight average.
     """
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -47,15 +50,26 @@ class Interrupt(Checkpoint):
         self._restore()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        if self._anywhere(trainer) and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        asked = self._anywhere(trainer)
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        if asked:
             self._stop(trainer)
+        if -1 < trainer.max_steps <= trainer.global_step and not trainer.fast_dev_run:
+            trainer.save_checkpoint(_folder(trainer) / _MIDWAY)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._anywhere(trainer):
             self._stop(trainer)
 
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Lightning counts the epoch that `max_steps` cut short as done, and so says what was saved at its end."""
+        midway = _folder(trainer) / _MIDWAY
+        if trainer.is_global_zero and midway.is_file():
+            midway.replace(_folder(trainer) / "last.ckpt")
+
     def _stop(self, trainer: L.Trainer) -> None:
-        path = Path(trainer.default_root_dir) / CHECKPOINTS / "last.ckpt"
+        path = _folder(trainer) / "last.ckpt"
         trainer.save_checkpoint(path)
         raise Interrupted(path, trainer.global_step)
 
@@ -77,3 +91,7 @@ class Interrupt(Checkpoint):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+def _folder(trainer: L.Trainer) -> Path:
+    return Path(trainer.default_root_dir) / CHECKPOINTS
