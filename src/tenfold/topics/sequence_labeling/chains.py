@@ -103,6 +103,6 @@ def compiled_for(scores: Tensor) -> ModuleType | None:
 def _compiled() -> ModuleType | None:
     try:
         from tenfold.topics.sequence_labeling import compiled
-    except ImportError:
+    except (ImportError, RuntimeError):  # no numba, or no folder where it may keep what it compiles
         return None
     return compiled
