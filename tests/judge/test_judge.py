@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from PIL import Image
@@ -52,11 +54,20 @@ def test_looking_leaves_nothing_behind(judge):
 
 
 def test_other_classes_and_sizes_are_refused_in_one_line(judge):
-    judge.require(SPEC)
+    judge.require(SPEC, {})
     with pytest.raises(UserError, match=r"model.judge: its channels x height x width are \(1, 8, 8\), expected \(1, 9"):
-        judge.require(ImageSpec(1, 9, 8, (0.3,), (0.25,), ("a", "b", "c")))
+        judge.require(ImageSpec(1, 9, 8, (0.3,), (0.25,), ("a", "b", "c")), {})
     with pytest.raises(UserError, match="model.judge: its classes are"):
-        judge.require(ImageSpec(1, 8, 8, (0.3,), (0.25,), ("a", "b", "d")))
+        judge.require(ImageSpec(1, 8, 8, (0.3,), (0.25,), ("a", "b", "d")), {})
+
+
+def test_a_judge_of_another_split_is_warned_of(judge):
+    judge.classifier.config = {"data": {"split_seed": 0, "batch_size": 128}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        judge.require(SPEC, {"split_seed": 0, "batch_size": 32})
+    with pytest.warns(UserWarning, match=r"another split of the data \(data.split_seed\)"):
+        judge.require(SPEC, {"split_seed": 1, "batch_size": 128})
 
 
 def test_agreement_and_coverage():

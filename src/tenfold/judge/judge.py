@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from tenfold.data.images.spec import ImageSpec
 from tenfold.engine.module import TenfoldModule
 from tenfold.errors import UserError
+
+#: Of the config of data, what decides which images are trained on.
+SPLIT = ("_target_", "path", "split_seed", "val_fraction", "test_fraction")
 
 
 class Seen(NamedTuple):
@@ -46,13 +51,20 @@ class Judge:
             raise UserError("model.judge: its network has no linear layer, whose input would be the features")
         self.last_layer = linear[-1]
 
-    def require(self, spec: ImageSpec) -> None:
-        """Raises `UserError` where the judge knows images of another size or other classes than `spec`."""
+    def require(self, spec: ImageSpec, data: Mapping[str, Any]) -> None:
+        """Raises `UserError` where the judge knows images of another size or other classes than `spec`; warns where it
+        was trained on another split of the data, of which `data` is the config."""
         shapes = [(s.channels, s.height, s.width) for s in (self.spec, spec)]
         classes = [tuple(s.class_names) for s in (self.spec, spec)]
         for name, (found, expected) in (("channels x height x width", shapes), ("classes", classes)):
             if found != expected:
                 raise UserError(f"model.judge: its {name} are {found}, expected {expected}, as in the data")
+        theirs = self.classifier.config.get("data", {})
+        if changed := [key for key in SPLIT if theirs.get(key) != data.get(key)]:
+            rank_zero_warn(
+                f"model.judge: trained on another split of the data (data.{changed[0]}): it may have seen the very "
+                "images that samples are compared with"
+            )
 
     @torch.no_grad()
     def look(self, pixels: Tensor, batch_size: int = 500) -> Seen:

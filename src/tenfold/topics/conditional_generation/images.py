@@ -169,7 +169,7 @@ class ImageGenerator(TenfoldModule):
         return {"label_agreement": bootstrap_interval(self.agrees[stage])} if stage in self.agrees else {}
 
     def welcome(self, name: str, companion: TenfoldModule) -> None:
-        Judge(companion).require(self.spec)
+        Judge(companion).require(self.spec, self.config.get("data", {}))
         super().welcome(name, companion)
 
     # Pictures and prediction -----------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class ImageGAN(GAN):
     std: Tensor
 
     def welcome(self, name: str, companion: TenfoldModule) -> None:
-        Judge(companion).require(self.spec)
+        Judge(companion).require(self.spec, self.config.get("data", {}))
         super().welcome(name, companion)
 
     def real(self, inputs: Tensor) -> Tensor:
