@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import os
 import re
 import shutil
@@ -15,6 +17,7 @@ from omegaconf import OmegaConf
 
 from command_line import SMALL, refused, tenfold
 from contract import stand_ins
+from tenfold.cli import main
 from tenfold.engine import runs
 
 IRIS = ("experiment=classification/iris", *SMALL)
@@ -466,6 +469,23 @@ def test_predict_into_a_folder_that_is_not_there(run, tmp_path):
     table.write_text("sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n5,3,1.4,0.2\n")
     line = refused("predict", f"run={run}", f"input={table}", f"output={tmp_path}/no/where.jsonl")
     assert line.startswith("output: ")
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(run, tmp_path):
+    """As in `tenfold predict ... | head`."""
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+        def fileno(self):
+            return pipe.fileno()
+
+    table = tmp_path / "rows.csv"
+    table.write_text("sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n5,3,1.4,0.2\n")
+    with (tmp_path / "pipe").open("w") as pipe, contextlib.redirect_stdout(Closed()), pytest.raises(SystemExit) as end:
+        main(["predict", f"run={run}", f"input={table}"])
+    assert end.value.code == 0
 
 
 @pytest.mark.parametrize("verb, mistake, parts", [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,8 +40,12 @@ def run(config: DictConfig) -> int:
     request = request_of(values, module, folder)
     module = module.to(device_for(values["accelerator"]))
     with torch.inference_mode(), _opened(None if module.answer_file else values["output"]) as out:
-        for answer in module.predict(request):
-            print(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False), file=out)
+        try:
+            for answer in module.predict(request):
+                print(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False), file=out)
+            out.flush()
+        except BrokenPipeError:  # who reads the answers has seen enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
     return 0
 
 
