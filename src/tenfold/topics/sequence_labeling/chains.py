@@ -81,7 +81,6 @@ def _sequential(
     results = arrays(*found, lost)
     if not kernels.expect(known, valid, tuple(scores), weights, 0.0 if dense else 1e3 * tiny, 1e9 * tiny, results):
         raise IndexError(f"a symbol is not one of {len(emissions)}")
-    found.pairs.mul_(steps[0])
     if tags is not None and not kernels.subtract_path(known, valid, *arrays(tags), tuple(scores), results):
         raise IndexError(f"a tag is not one of {num_tags}")
     return found._replace(pairs=found.pairs[0]) if summed else found, lost

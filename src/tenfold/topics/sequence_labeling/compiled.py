@@ -47,16 +47,16 @@ def _add_product(row: Any, matrix: Any, out: Any) -> None:
 
 @_jit
 def expect(symbols: Any, mask: Any, scores: Any, weights: Any, floor: float, least: float, found: Any) -> bool:
-    """Fill in what is `found`, transitions yet without `M`; whether all symbols [batch, width] are known.
+    """Fill in what is `found`; whether all symbols [batch, width] are known.
 
     Lost is what comes below `least`, or below `floor` in a state that some path can come to.
     """
-    factors, peaks, first, _, at_ends, at_steps = weights
+    factors, peaks, first, steps, at_ends, at_steps = weights
     log_partition, marginals, pairs, ends, lost = found
     (batch, width), num_tags = mask.shape, marginals.shape[2]
     places, observed = np.empty(width, np.int64), np.empty(width, np.int64)
     entered, states = np.empty((2, width, num_tags), factors.dtype), np.empty((2, width, num_tags), factors.dtype)
-    column = np.empty(width, factors.dtype)
+    column, row = np.empty(width, factors.dtype), np.empty(num_tags, factors.dtype)
     for b in range(batch):
         count = _valid(mask[b], places)
         ends[0, b] = ends[1, b] = b * width  # of an empty sequence, a masked place
@@ -90,7 +90,11 @@ def expect(symbols: Any, mask: Any, scores: Any, weights: Any, floor: float, lea
         for i in range(num_tags):
             for t in range(count - 1):
                 column[t] = states[0, t, i]
-            _add_product(column[: count - 1], states[1, 1:count], pairs[which, i])
+            for k in range(num_tags):
+                row[k] = 0
+            _add_product(column[: count - 1], states[1, 1:count], row)
+            for k in range(num_tags):
+                pairs[which, i, k] += row[k] * steps[0, i, k]
     return True
 
 
