@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tenfold.topics.sequence_labeling import batched, chains
+from tenfold.topics.sequence_labeling import batched, chains, viterbi
 from tenfold.topics.sequence_labeling.crf import CRF, ChainSum
 from tenfold.topics.sequence_labeling.layout import Layout
 from tenfold.topics.sequence_labeling.schemes import constraints, violations
@@ -195,6 +195,23 @@ def test_a_path_that_is_unlikely_at_each_end_is_found() -> None:
         crf.end.copy_(torch.tensor([-torch.inf, -40.0, 0.0]))
     assert crf.log_partition(emissions).item() == -120
     assert crf.marginals(emissions).tolist() == [[[0, 1, 0]]]
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0)])
+def test_nothing_costs_nothing(shape: tuple[int, int]) -> None:
+    crf, emissions = CRF(3), torch.zeros(*shape, 3)
+    assert crf(emissions, torch.zeros(shape, dtype=torch.long)).tolist() == [0] * shape[0]
+    assert crf.marginals(emissions).shape == (*shape, 3)
+    assert crf.decode(emissions).shape == shape
+
+
+@torch.no_grad()
+def test_emissions_and_scores_of_different_types() -> None:
+    torch.manual_seed(0)
+    crf, emissions = random_crf(4), torch.randn(2, 6, 4)
+    expected = viterbi.best_path(emissions, torch.ones(2, 6, dtype=torch.bool), *crf.float().scores())[0]
+    found = viterbi.best_path(emissions, torch.ones(2, 6, dtype=torch.bool), *crf.bfloat16().scores())[0]
+    assert found.shape == expected.shape and (found == expected).double().mean() > 0.8
 
 
 @pytest.mark.parametrize("tag", [-7, 7])

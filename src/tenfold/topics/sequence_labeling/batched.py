@@ -45,13 +45,17 @@ def expectations(
 ) -> Expectations:
     """See `chains.expectations`."""
     place, scores = Layout.of(mask), (emissions, start, transitions, end)
+    ends = (torch.arange(len(mask), device=mask.device) * mask.shape[1]).repeat(2, 1)
+    if not place.sizes:
+        zeros = emissions.new_zeros(len(mask), *transitions.shape)
+        marginals = emissions.new_zeros(*mask.shape, len(start))
+        return Expectations(marginals.sum((1, 2)), marginals, zeros.sum(0) if summed else zeros, ends)
     observed = place.gather(symbols)
     log_partition, marginals, pairs = _expect(place, observed, *scores, summed)
     if tags is not None:
         path = place.gather(tags)
         log_partition -= _path_score(place, observed, path, *scores)
         _subtract_path(place, path, marginals, pairs)
-    ends = (torch.arange(len(mask), device=mask.device) * mask.shape[1]).repeat(2, 1)
     ends[:, place.sequences[: place.first]] = torch.stack([place.positions[: place.first], place.positions[place.ends]])
     return Expectations(log_partition, place.scatter(marginals), pairs, ends)
 
@@ -158,7 +162,7 @@ def _scan(sizes: list[int], states: Tensor, first: Tensor, steps: Tensor) -> tup
             state.div_(scales[-1])
         entered.append(entering)
         previous = state
-    return torch.cat(entered or [states], 1), scales or [states[..., :1]]
+    return torch.cat(entered, 1), scales
 
 
 def _is_dense(first: Tensor, steps: Tensor) -> bool:

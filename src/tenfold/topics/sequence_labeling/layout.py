@@ -63,7 +63,7 @@ class Layout(NamedTuple):
         """[rows, ...], or the last rows alone, back to [batch, width, ...], with `fill` in all other places."""
         out = values.new_full((len(self.lengths) * self.width, *values.shape[1:]), fill)
         out.index_copy_(0, self.positions[len(self.positions) - len(values) :], values)
-        return out.view(-1, self.width, *values.shape[1:])
+        return out.view(len(self.lengths), self.width, *values.shape[1:])
 
     def total(self, values: Tensor) -> Tensor:
         """Sums of [rows, ...] over each sequence, [batch, ...]."""

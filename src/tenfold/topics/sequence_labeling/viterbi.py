@@ -18,6 +18,7 @@ def best_path(
     forbidden, and zero for an empty sequence. The way forward keeps maxima only; the way back finds the arg max for
     the tag it comes to, which is `K` comparisons a step where keeping back pointers costs :math:`K^2`.
     """
+    start, transitions, end = (scores.to(emissions) for scores in (start, transitions, end))
     kernels = compiled_for(emissions)
     if kernels is not None:
         paths, best = torch.full(mask.shape, NO_TAG), emissions.new_zeros(len(mask))
