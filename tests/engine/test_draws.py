@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine.rank_worker import Noisy
+from engine.rank_cases import Noisy
 from engine.toys import ToyData, difference, flat, train
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.draws import Draws

@@ -63,6 +63,13 @@ def test_lightning_alone_gives_another_gradient_in_one_process_and_in_two(ranks)
         assert (result["lightnings"] - exact).norm() > 0.1 * exact.norm()
 
 
+def test_each_rank_holds_a_share_of_weights_and_optimizer_state(ranks):
+    """Of matrices of 8 x 3 and 1 x 8 half and the whole or nothing, of their biases too."""
+    held = [result["held"] for result in ranks("fsdp_odd_batches")]
+    assert sum(held) == rank_worker.CASES["fsdp_odd_batches"](1)["held"] == 2 * 41
+    assert held[1] == 2 * 16
+
+
 def test_both_ranks_choose_the_same_micro_batch(ranks):
     chosen = [result["chosen"] for result in ranks("auto_with_a_budget_on_one_rank")]
     assert chosen[0] == chosen[1] and chosen[0] in (1, 2)

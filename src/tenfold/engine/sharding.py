@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
@@ -39,8 +41,9 @@ class Root(nn.Module):
 class Sharded(DDPStrategy):
     """Each device keeps its share of the optimized parts: rows of every weight, of its gradient and optimizer state.
 
-    Large blocks (`block` parameters or more, in an `nn.Sequential` or `nn.ModuleList`) are gathered one by one in the
-    forward and in the backward pass; what remains of the parts is gathered once a pass. Evaluation gathers everything
+    Large blocks (`block` parameters or more, in an `nn.Sequential` or `nn.ModuleList`) are gathered one by one in their
+    forward and in the backward pass; what remains is gathered once a pass. So is all of parts that take turns: the
+    penalties of a GAN differentiate twice, which blocks that come and go do not outlive. Evaluation gathers everything
     and keeps it to its end. Checkpoints hold whole tensors, as those of every strategy.
 
     Sharded are copies of the parts, which stand in for them while training lasts: FSDP cannot be taken off a network.
@@ -59,20 +62,39 @@ class Sharded(DDPStrategy):
         """In place of wrapping: the optimizers that are built next get the shards."""
         module: Any = self.lightning_module
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
-        for tensor in _tensors(module):
+        for tensor in _tensors(module) if self.world_size > 1 else ():
             torch.distributed.broadcast(tensor.detach(), src=0)
         self._originals = {name: module.get_submodule(name) for name in module.optimized}
         parts = {name: copy.deepcopy(part) for name, part in self._originals.items()}
         for name, part in parts.items():
             self._originals[name].cpu()
             module.set_submodule(name, part)
-            _shard_blocks(name, part, mesh, self.block)
+            _prepare(name, part)
+        if len(parts) == 1:
+            for block in self._gathered_alone(*parts.values()):
+                fully_shard(block, mesh=mesh)
         self.root = fully_shard(Root(parts), mesh=mesh)
         if hasattr(self.root, "set_reduce_scatter_unused_params"):  # torch 2.12: ranks may use different parameters
             self.root.set_reduce_scatter_unused_params(True)
         with torch.no_grad():
             self.root(lambda _: None, None)  # the first to run is the root for ever
         self._share_out()
+
+    def _gathered_alone(self, part: nn.Module) -> list[nn.Module]:
+        """The large blocks of `part`, innermost first, that a loss of two samples uses by their forward pass only."""
+        blocks = _large_blocks(part, self.block)
+        if not blocks:
+            return []
+        module: Any = self.lightning_module
+        batch = self.batch_to_device(self.precision_plugin.convert_input(module.trainer.datamodule.sample("train", 2)))
+        training = {child: child.training for child in module.modules()}
+        with _noted_apart(blocks) as apart, torch.no_grad(), torch.random.fork_rng(devices=[]):
+            module.eval()
+            for name in module.optimized:
+                module.objective(name)[0](module.drawn(batch, 0))
+        for child, before in training.items():
+            child.training = before
+        return [block for block in blocks if block not in apart]
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         assert self.lightning_module is not None
@@ -146,18 +168,45 @@ class Sharded(DDPStrategy):
             module.reshard()
 
 
-def _shard_blocks(name: str, part: nn.Module, mesh: DeviceMesh, least: int) -> None:
-    """Large repeated blocks, innermost first, but not where they share parameters with what lies outside."""
+def _prepare(name: str, part: nn.Module) -> None:
     for key, parameter in part.named_parameters():
         if parameter.ndim == 0:
             raise UserError(f"trainer.strategy: fsdp cannot share out {name}.{key}, a single number; expected ddp")
         parameter.data = parameter.data.contiguous()  # rows are what is shared out: no channels_last
+
+
+def _large_blocks(part: nn.Module, least: int) -> list[nn.Module]:
+    """Repeated blocks, innermost first, but not where they share parameters with what lies outside."""
     containers = [module for module in part.modules() if isinstance(module, (nn.Sequential, nn.ModuleList))]
-    blocks = dict.fromkeys(block for container in containers for block in container if not _is_container(block))
-    for block in reversed(blocks):
-        inside = set(block.parameters())
-        if sum(parameter.numel() for parameter in inside) >= least and not inside & _outside(part, block):
-            fully_shard(block, mesh=mesh)
+    found = dict.fromkeys(block for container in containers for block in container if not _is_container(block))
+    inside = {block: set(block.parameters()) for block in reversed(found)}
+    large = [block for block, own in inside.items() if sum(parameter.numel() for parameter in own) >= least]
+    return [block for block in large if not inside[block] & _outside(part, block)]
+
+
+@contextlib.contextmanager
+def _noted_apart(blocks: list[nn.Module]) -> Iterator[set[nn.Module]]:
+    """Note the blocks of which something is called while they themselves are not."""
+    running: list[nn.Module] = []
+    apart: set[nn.Module] = set()
+    hooks = []
+
+    def note(block: nn.Module, *_: Any) -> None:
+        if block not in running:
+            apart.add(block)
+
+    for block in blocks:
+        hooks += [
+            block.register_forward_pre_hook(lambda module, _: running.append(module)),
+            block.register_forward_hook(lambda module, *_: running.remove(module)),
+        ]
+        for inner in (module for module in block.modules() if module is not block):
+            hooks.append(inner.register_forward_pre_hook(partial(note, block)))
+    try:
+        yield apart
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _is_container(module: nn.Module) -> bool:
