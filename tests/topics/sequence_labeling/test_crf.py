@@ -278,3 +278,9 @@ def test_long_sequence() -> None:
     assert emissions.grad is not None
     torch.testing.assert_close(emissions.grad.sum(-1), torch.zeros(1, LONG), atol=1e-4, rtol=0)
     assert crf.decode(emissions.detach()).shape == (1, LONG)
+
+
+def test_compiled_code_takes_what_it_can() -> None:
+    single = torch.zeros(1)
+    assert chains.compiled_for(single) is chains._compiled()
+    assert chains.compiled_for(single.half()) is None and chains.compiled_for(single.to("meta")) is None

@@ -112,6 +112,13 @@ def test_illegal_gold_is_repaired_and_counted_or_refused(tmp_path: Path, caplog:
         conll(tmp_path, train, "a\tB-X\n", illegal="refuse").setup()
 
 
+def test_splits_in_schemes_of_their_own_are_legal(tmp_path: Path) -> None:
+    data = conll(tmp_path, "a\tI-X\nb\tI-X\nc\tO\n", "a\tO\nb\tB-X\nc\tE-X\nd\tS-X\n", illegal="refuse")
+    data.setup()
+    assert data.sentences["train"][0].tags == ["B-X", "E-X", "O"]
+    assert data.sentences["val"][0].tags == ["O", "B-X", "E-X", "S-X"]
+
+
 def test_plain_labels_need_no_scheme(tmp_path: Path) -> None:
     train, val = "the\tDT\ndog\tNN\n", "a\tDT\nfox\tFW\n"
     with pytest.raises(UserError, match=r"data\.scheme: the tags mark no spans"):

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from tenfold.data.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from tenfold.errors import UserError, nearest
 from tenfold.topics.sequence_labeling.columns import COLUMNS, Unit, check_tokenizer, columns_of
 from tenfold.topics.sequence_labeling.lexicon import check_lexicon, collect
-from tenfold.topics.sequence_labeling.schemes import SCHEMES, convert, detect, violations
+from tenfold.topics.sequence_labeling.schemes import SCHEMES
 from tenfold.topics.sequence_labeling.spans import OUTSIDE, SpanCounts, extract, split_tag
 from tenfold.topics.sequence_labeling.spec import TaggingSpec
 
@@ -204,34 +204,6 @@ def cut_sentence(sentence: Sentence, longest: int, spans: bool) -> Iterable[Sent
             stop = next((i for i in range(stop, begin + longest // 2, -1) if i not in inside), stop)
         yield Sentence(sentence.tokens[begin:stop], sentence.tags[begin:stop])
         begin = stop
-
-
-def uniform(
-    sentences: dict[str, list[Sentence]], scheme: str | None, illegal: Literal["repair", "refuse"] = "repair"
-) -> dict[str, list[Sentence]]:
-    """Span tags, in whatever of IOB1, IOB2 and BIOES the training split has them, told in `scheme`.
-
-    Steps that their own scheme forbids are repaired by conlleval's reading and counted, or refused. Without a scheme
-    tags stay as they are.
-    """
-    if scheme is None:
-        return sentences
-    written = detect([sentence.tags for sentence in sentences["train"]])
-    if written is None:
-        found = next((tag for s in sentences["train"] for tag in s.tags if tag != OUTSIDE), OUTSIDE)
-        raise UserError(f"data.scheme: the tags mark no spans (found {found!r}), expected null for plain labels")
-    for split, part in sentences.items():
-        wrong = [sentence for sentence in part if violations(sentence.tags, written)]
-        if wrong and illegal == "refuse":
-            raise UserError(f"data.illegal: {_told(wrong[0], written)} (and {len(wrong) - 1} more); expected repair")
-        if wrong:
-            log.warning("data: %d sentences of %s with tags that %s forbids were repaired", len(wrong), split, written)
-    return {split: [Sentence(s.tokens, convert(s.tags, scheme)) for s in part] for split, part in sentences.items()}
-
-
-def _told(sentence: Sentence, written: str) -> str:
-    at = min(violations(sentence.tags, written)[0], len(sentence.tags) - 1)
-    return f"{sentence.tags[at]} at {sentence.tokens[at]!r} breaks {written} in {' '.join(sentence.tokens)[:60]!r}"
 
 
 def scores_of(guessed: Sequence[Sequence[str]], gold: Sequence[Sequence[str]], spans: bool) -> dict[str, float]:

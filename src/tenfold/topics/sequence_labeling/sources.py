@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,10 +15,12 @@ from tenfold.data.text.conll import read_conll
 from tenfold.data.text.conllu import FIELDS, read_conllu
 from tenfold.data.text.people_daily import name_spans, read_documents
 from tenfold.errors import UserError
-from tenfold.topics.sequence_labeling.data import Sentence, TaggingData, check_choice, uniform
+from tenfold.topics.sequence_labeling.data import Sentence, TaggingData, check_choice
 from tenfold.topics.sequence_labeling.roles import propositions
-from tenfold.topics.sequence_labeling.schemes import encode
-from tenfold.topics.sequence_labeling.spans import Span
+from tenfold.topics.sequence_labeling.schemes import convert, detect, encode, violations
+from tenfold.topics.sequence_labeling.spans import OUTSIDE, Span
+
+log = logging.getLogger(__name__)
 
 
 class TaggedFiles(TaggingData):
@@ -104,6 +107,41 @@ class ConllU(TaggedFiles):
     def read(self, path: Path) -> Iterator[Sentence]:
         for rows in read_conllu(path):
             yield Sentence([row[FIELDS.index("form")] for row in rows], [row[self.column] for row in rows])
+
+
+def uniform(
+    sentences: dict[str, list[Sentence]], scheme: str | None, illegal: Literal["repair", "refuse"] = "repair"
+) -> dict[str, list[Sentence]]:
+    """Span tags of IOB1, IOB2 or BIOES, told in `scheme`.
+
+    They are written as the training split's, or a split in a scheme of its own where that forbids less of it. Steps
+    that it forbids all the same are repaired by conlleval's reading and counted, or refused. Without a scheme
+    tags stay as they are.
+    """
+    if scheme is None:
+        return sentences
+    written = detect([sentence.tags for sentence in sentences["train"]])
+    if written is None:
+        found = next((tag for s in sentences["train"] for tag in s.tags if tag != OUTSIDE), OUTSIDE)
+        raise UserError(f"data.scheme: the tags mark no spans (found {found!r}), expected null for plain labels")
+    for split, part in sentences.items():
+        wrong, own = _illegal(part, written), written
+        if wrong and (other := detect([sentence.tags for sentence in part])):
+            wrong, own = min((wrong, own), (_illegal(part, other), other), key=lambda found: len(found[0]))
+        if wrong and illegal == "refuse":
+            raise UserError(f"data.illegal: {_told(wrong[0], own)} (and {len(wrong) - 1} more); expected repair")
+        if wrong:
+            log.warning("data: %d sentences of %s with tags that %s forbids were repaired", len(wrong), split, own)
+    return {split: [Sentence(s.tokens, convert(s.tags, scheme)) for s in part] for split, part in sentences.items()}
+
+
+def _illegal(sentences: Sequence[Sentence], written: str) -> list[Sentence]:
+    return [sentence for sentence in sentences if violations(sentence.tags, written)]
+
+
+def _told(sentence: Sentence, written: str) -> str:
+    at = min(violations(sentence.tags, written)[0], len(sentence.tags) - 1)
+    return f"{sentence.tags[at]} at {sentence.tokens[at]!r} breaks {written} in {' '.join(sentence.tokens)[:60]!r}"
 
 
 def check_columns(rows: Sequence[Sequence[str]], path: Path, **columns: int) -> None:
