@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -11,7 +12,9 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from PIL import Image
 
 from tenfold.data.base import Labelled
+from tenfold.data.images.base import InMemory
 from tenfold.data.images.spec import ImageSpec
+from tenfold.engine.gather import Gathered
 from tenfold.engine.request import Request, request_of
 from tenfold.errors import UserError
 from tenfold.judge import Judge
@@ -54,6 +57,20 @@ def test_a_step_of_one_player_fills_no_gradient_of_the_other(part, game):
     for name in module.optimized:
         grads = [p.grad is not None and bool(p.grad.any()) for p in module.get_submodule(name).parameters()]
         assert any(grads) == (name == part)
+
+
+def test_copies_of_any_training_image_are_told():
+    """Of 60, though no more than four samples are made."""
+    module = image_gan(eval_samples=4)
+    whole = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    train, held_out = InMemory(whole[:60], torch.arange(60) % 3), whole[60:].float() / 255
+    module._trainer = SimpleNamespace(datamodule=SimpleNamespace(splits={"train": train}))
+    module._known = features = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
+    for rows in (slice(0, 20), slice(40, 60)):
+        reals, fakes = module.gathered["test"] = Gathered(), Gathered()
+        reals.add(held_out, features)
+        fakes.add(whole[rows].float() / 255, features, torch.eye(3).repeat(7, 1)[:20])
+        assert module.measure("test")["copied"] == 1
 
 
 def test_the_discriminator_sees_pixels_of_real_images():

@@ -65,7 +65,7 @@ class ImageGAN(GAN):
         self.register_buffer("std", std, persistent=False)
         self.gathered: dict[str, tuple[Gathered, Gathered]] = {}
         self.evaluated: dict[str, Tensor] = {}  # samples of the last pass
-        self._training: tuple[Tensor, Tensor] | None = None  # training images, and the judge's features of them
+        self._known: Tensor | None = None  # the judge's features of training images
 
     mean: Tensor
     std: Tensor
@@ -100,24 +100,29 @@ class ImageGAN(GAN):
         reals, fakes = self.gathered.pop(stage)
         (pixels, features), (samples, seen, logits) = reals.all(), fakes.all()
         self.evaluated[stage] = samples
-        training, known = self.training_images()
-        values = {"fid": frechet_distance(features, seen), "fid_floor": frechet_distance(features, known)}
+        values = {"fid": frechet_distance(features, seen)}
+        values["fid_floor"] = frechet_distance(features, self.training_features())
         values["classes"] = float(class_coverage(logits).classes)
         if self.num_classes:
             values["agreement"] = label_agreement(logits, torch.arange(len(logits)) % self.num_classes)
         if stage == "test":
-            values |= distances(features, seen) | {"copied": copied_share(samples, training, pixels)}
+            every = self.training_images(torch.arange(len(self.trainer.datamodule.splits["train"])))  # type: ignore[attr-defined]
+            values |= distances(features, seen) | {"copied": copied_share(samples, every, pixels)}
         return values
 
-    def training_images(self) -> tuple[Tensor, Tensor]:
-        """As many training images as samples are made, and the judge's features of them: a perfect copier's work."""
-        if self._training is None:
-            train = self.trainer.datamodule.splits["train"]  # type: ignore[attr-defined]
-            rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: self.eval_samples]
-            pixels = train.fetch(rows).inputs.float() / 255
-            features = self.judge().look(pixels.to(self.device, self.dtype)).features.cpu()
-            self._training = pixels, features
-        return self._training
+    def training_images(self, rows: Tensor) -> Tensor:
+        """In pixels from 0 to 1."""
+        train = self.trainer.datamodule.splits["train"]  # type: ignore[attr-defined]
+        return train.fetch(rows).inputs.float() / 255
+
+    def training_features(self) -> Tensor:
+        """The judge's, of as many training images as samples are made: a perfect copier's work."""
+        if self._known is None:
+            size = len(self.trainer.datamodule.splits["train"])  # type: ignore[attr-defined]
+            rows = torch.randperm(size, generator=torch.Generator().manual_seed(0))[: self.eval_samples]
+            pixels = self.training_images(rows).to(self.device, self.dtype)  # type: ignore[arg-type]
+            self._known = self.judge().look(pixels).features.cpu()
+        return self._known
 
     def pictures(self, stage: Stage) -> dict[str, Picture]:
         columns = self.num_classes or 10
