@@ -55,7 +55,7 @@ class Interrupt(Checkpoint):
             return
         if asked:
             self._stop(trainer)
-        if -1 < trainer.max_steps <= trainer.global_step and not trainer.fast_dev_run:
+        if -1 < trainer.max_steps <= trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(_folder(trainer) / _MIDWAY)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
