@@ -54,7 +54,7 @@ class Sharded(DDPStrategy):
         self.block = block
         self.root: Any = None
         self._originals: dict[str, nn.Module] = {}
-        self._whole = False
+        self._gathered = False
 
     # Lightning's hooks -----------------------------------------------------------------------------------------------
 
@@ -99,12 +99,14 @@ class Sharded(DDPStrategy):
     def lightning_module_state_dict(self) -> dict[str, Any]:
         assert self.lightning_module is not None
         state = {name: _whole(value) for name, value in self.lightning_module.state_dict().items()}
-        if self._whole:  # taking the state has shared it out
+        if self._gathered:  # taking the state has shared it out
             self._gather()
         return state
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        return torch.utils._pytree.tree_map(_whole, optimizer.state_dict())
+        state = optimizer.state_dict()
+        whole = {key: {k: _whole(value) for k, value in values.items()} for key, values in state["state"].items()}
+        return state | {"state": whole}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
@@ -121,9 +123,11 @@ class Sharded(DDPStrategy):
             for name, part in self._originals.items():
                 trained = module.get_submodule(name)
                 if ended:
-                    for own, found in zip(_tensors(part), _tensors(trained), strict=True):
-                        own.detach().copy_(found.detach())
-                module.set_submodule(name, part.to(self.root_device).train(trained.training))
+                    for tensor, learned in zip(_tensors(part), _tensors(trained), strict=True):
+                        tensor.detach().copy_(learned.detach())
+                for own, found in zip(part.modules(), trained.modules(), strict=True):
+                    own.training = found.training
+                module.set_submodule(name, part.to(self.root_device))
             self._originals, self.root, self.optimizers = {}, None, []
         super().teardown()
 
@@ -156,13 +160,13 @@ class Sharded(DDPStrategy):
         (self._gather if averaged else self._share_out)()
 
     def _gather(self) -> None:
-        self._whole = True
+        self._gathered = True
         for module in self._shards():
             module.set_reshard_after_forward(False, recurse=False)
             module.unshard()
 
     def _share_out(self) -> None:
-        self._whole = False
+        self._gathered = False
         for module in self._shards():
             module.set_reshard_after_forward(module is not self.root, recurse=False)
             module.reshard()
