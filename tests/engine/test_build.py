@@ -32,6 +32,13 @@ def test_a_bar_is_drawn_only_where_the_config_has_one(tmp_path, override, bars):
     assert sum(isinstance(callback, ProgressBar) for callback in trainer.callbacks) == bars
 
 
+@pytest.mark.parametrize("epochs, every, expected", [(8, 4, 4), (2, 4, 2), (-1, 4, 4)])
+def test_a_run_cut_short_is_validated_at_its_end(tmp_path, epochs, every, expected):
+    overrides = [f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={every}", "trainer.accelerator=cpu"]
+    config = to_plain(compose("train", [f"folder={tmp_path}", *overrides]))
+    assert build_trainer(config, tmp_path).check_val_every_n_epoch == expected
+
+
 def test_fsdp_is_the_engines_own():
     assert isinstance(_strategy({"model": {"_target_": "engine.toys.Gan"}, "trainer": {"strategy": "fsdp"}}), Sharded)
 

@@ -74,6 +74,9 @@ def build_trainer(config: Mapping[str, Any], folder: Path) -> L.Trainer:
     arguments = {key: value for key, value in config["trainer"].items() if key not in OWN_TRAINER_KEYS}
     require_device(arguments)
     arguments["strategy"] = _strategy(config)
+    every, epochs = arguments.get("check_val_every_n_epoch"), arguments.get("max_epochs")
+    if every and epochs and 0 < epochs < every:  # a run cut short is still validated, at its end
+        arguments["check_val_every_n_epoch"] = epochs
     metrics = resolve(config["model"]["_target_"]).metrics
     # A recipe may have set a value of a callback that the person has since left out: then there is nothing to build.
     chosen = [c for c in (config.get("callbacks") or {}).values() if c and "_target_" in c]
