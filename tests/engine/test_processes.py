@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -72,6 +73,7 @@ def test_a_run_ends_the_group_that_it_began(tmp_path):
         )
         assert train(config) == 0
         assert not torch.distributed.is_initialized()
+        assert not {"LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"} & os.environ.keys()
     weights = [load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("ddp", "fsdp", "auto")]
     for name, expected in weights[2]["state_dict"].items():
         assert all(torch.equal(found["state_dict"][name], expected) for found in weights[:2])

@@ -18,6 +18,7 @@ from tenfold.config.compose import compose
 from tenfold.engine import memory, runs
 from tenfold.engine.accumulation import Stepping
 from tenfold.engine.checkpoint import load_checkpoint
+from tenfold.engine.ranks import own_group
 from tenfold.engine.sharding import Sharded
 from tenfold.errors import UserError
 
@@ -60,7 +61,8 @@ def test_half_precision_ends_near_full_precision_however_it_is_cut(make, precisi
 def test_shares_of_weights_end_like_whole_ones():
     sharded, plain = Regressor().double(), Regressor().double()
     for module, strategy in ((sharded, Sharded(block=1)), (plain, "auto")):
-        fit(module, ToyData(19, 8), strategy=strategy, accelerator="gpu", precision="64-true", max_epochs=2)
+        with own_group():
+            fit(module, ToyData(19, 8), strategy=strategy, accelerator="gpu", precision="64-true", max_epochs=2)
     assert difference(sharded.cpu(), plain.cpu()) <= 1e-12
 
 

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+_TOLD = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+
 
 @contextlib.contextmanager
 def own_group() -> Iterator[None]:
-    """End the processes' group where it began inside the context: the next run may be on another device, or alone."""
+    """End the processes' group where it began inside the context: the next run may be on another device, or alone.
+
+    What Lightning has told the environment of the group is taken back too: the next run would wait for its peers.
+    """
     known = torch.distributed.is_available()
     before = known and torch.distributed.is_initialized()
+    told = {name: os.environ.get(name) for name in _TOLD}
     try:
         yield
     finally:
         if known and not before and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+        for name, value in told.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def summed(value: Tensor) -> Tensor:
