@@ -1,8 +1,9 @@
 """What trained vectors are worth where labels are few: a text classifier and a tagger that begin with them, or without.
 
-    python tests/benchmarks/word_embeddings_downstream.py [reviews tags] [--seeds 5]
+    python tests/benchmarks/word_embeddings_downstream.py [reviews characters tags] [--seeds 5]
 
-reviews: 500 labelled reviews; the vectors are of characters, skip-gram over the training reviews without their labels.
+reviews: 500 labelled reviews, cut into the longest words that the People's Daily knows (characters: into characters);
+the vectors are of these, skip-gram over the training reviews without their labels.
 tags: parts of speech, 1,000 tagged sentences; the vectors are of words, over the People's Daily's training sentences
 without their tags. Val chooses the checkpoint (500 texts or sentences), test is the recipe's own test split (of the
 tagger 2,000 sentences of it). A seed draws the labelled ones, the network's beginning and the order, alike with and
@@ -18,6 +19,7 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +28,7 @@ from word_embeddings_alignment import trained
 
 from tenfold.commands.train import run as train
 from tenfold.config.compose import compose
+from tenfold.data.text.people_daily import read_documents
 from tenfold.data.text.reviews import Reviews
 from tenfold.data.text.tokenizers import characters
 from tenfold.data.text.vector_files import save_vectors
@@ -54,16 +57,37 @@ def vectors_file(folder: Path, lines: Sequence[str], epochs: int) -> Path:
     return folder / "vectors.txt"
 
 
-def reviews(folder: Path, seeds: int) -> tuple[list[float], list[float]]:
-    data = Reviews(batch_size=64)
+def longest_words(longest: int = 6) -> Callable[[str], list[str]]:
+    """Cuts a Chinese text, from the left, into the longest words that the People's Daily has."""
+    known = {word for document in read_documents() for sentence in document for word, _ in sentence}
+
+    def cut(text: str) -> list[str]:
+        signs, words = characters(text), []
+        while signs:
+            sizes = (n for n in range(min(longest, len(signs)), 1, -1) if "".join(signs[:n]) in known)
+            size = next(sizes, 1)
+            words.append("".join(signs[:size]))
+            del signs[:size]
+        return words
+
+    return cut
+
+
+def reviews(folder: Path, seeds: int, cut: Callable[[str], list[str]] | None = None) -> tuple[list[float], list[float]]:
+    data, cut = Reviews(batch_size=64), cut or longest_words()
     data.setup()
-    lines = {split: [f"{int(y)}\t{x}" for x, y in zip(*part, strict=True)] for split, part in data.texts.items()}
-    vectors = vectors_file(folder, [" ".join(characters(text)) for text in data.texts["train"].texts], 10)
+    texts = {split: [" ".join(cut(text)) for text in part.texts] for split, part in data.texts.items()}
+    lines = {
+        split: [f"{int(y)}\t{x}" for x, y in zip(texts[split], part.labels, strict=True)]
+        for split, part in data.texts.items()
+    }
+    vectors = vectors_file(folder, texts["train"], 10)
     found: tuple[list[float], list[float]] = ([], [])
     for seed in range(1, seeds + 1):
         drawn = {"": few(lines["train"], 500, seed), "val_": few(lines["val"], 500, seed), "test_": lines["test"]}
         given = [f"data.{key}path={write(folder / f'{key}texts.tsv', part)}" for key, part in drawn.items()]
         given += ["experiment=classification/tsv", "model=classification/text_cnn", "optimizer.lr=0.002"]
+        given += ["data.tokenizer=words"]
         given += [f"model.network.embedding_dim={CHANNELS}", f"seed={seed}", "trainer.max_epochs=15"]
         for scores, begun in zip(found, ("null", vectors), strict=True):
             scores.append(score(folder, "accuracy", *given, f"data.vectors={begun}"))
@@ -100,7 +124,11 @@ def write(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-PARTS: dict[str, Callable[[Path, int], tuple[list[float], list[float]]]] = {"reviews": reviews, "tags": tags}
+PARTS: dict[str, Callable[[Path, int], tuple[list[float], list[float]]]] = {
+    "reviews": reviews,
+    "characters": partial(reviews, cut=characters),
+    "tags": tags,
+}
 
 
 def main() -> None:
