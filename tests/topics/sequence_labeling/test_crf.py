@@ -173,15 +173,13 @@ def test_fast_and_logarithmic_ways_agree() -> None:
     torch.manual_seed(0)
     crf = random_crf(5, constrained=True)
     emissions, mask = example(5, 5, 30)
-    symbols, scores = torch.arange(mask.numel()).view_as(mask), [s.detach() for s in crf.scores()]
-    place = Layout.of(mask)
-    assert not batched._scaled(place, place.positions, emissions.flatten(0, 1), *scores)[-1].any()
+    symbols, place = torch.arange(mask.numel()).view_as(mask), Layout.of(mask)
+    scores = batched.Scores(emissions.flatten(0, 1), *(s.detach() for s in crf.scores()))
+    assert not batched._scaled(place, place.positions, scores)[-1].any()
     if kernels := chains.compiled_for(emissions):
-        assert not chains._sequential(kernels, symbols, mask, None, emissions.flatten(0, 1), *scores, False)[1].any()
-    log_partition, marginals, pairs, _ = chains.expectations(
-        symbols, mask, None, emissions.flatten(0, 1), *scores, summed=False
-    )
-    slow = batched._logarithmic(place, place.gather(emissions), *scores)
+        assert not chains._sequential(kernels, symbols, mask, None, scores, False)[1].any()
+    log_partition, marginals, pairs, _ = chains.expectations(symbols, mask, None, scores, summed=False)
+    slow = batched._logarithmic(place, scores._replace(emissions=place.gather(emissions)))
     for fast, expected in zip((log_partition, place.gather(marginals), pairs), slow, strict=True):
         torch.testing.assert_close(fast, expected)
 

@@ -19,6 +19,16 @@ from tenfold.topics.sequence_labeling.layout import Layout
 RESCALE_EVERY = {torch.float32: 4, torch.float64: 16}  # steps
 
 
+class Scores(NamedTuple):
+    """A table of emissions [symbols, tags], and scores to start with a tag [tags], to go from one to another
+    [from, to], and to end [tags]. Minus infinity forbids."""
+
+    emissions: Tensor
+    start: Tensor
+    transitions: Tensor
+    end: Tensor
+
+
 class Expectations(NamedTuple):
     """Log-partition [batch], marginals [batch, length, tags], zero where masked, and expected transitions.
 
@@ -33,49 +43,34 @@ class Expectations(NamedTuple):
     ends: Tensor
 
 
-def expectations(
-    symbols: Tensor,
-    mask: Tensor,
-    tags: Tensor | None,
-    emissions: Tensor,
-    start: Tensor,
-    transitions: Tensor,
-    end: Tensor,
-    summed: bool,
-) -> Expectations:
+def expectations(symbols: Tensor, mask: Tensor, tags: Tensor | None, scores: Scores, summed: bool) -> Expectations:
     """See `chains.expectations`."""
-    place, scores = Layout.of(mask), (emissions, start, transitions, end)
+    place, num_tags = Layout.of(mask), len(scores.start)
     ends = (torch.arange(len(mask), device=mask.device) * mask.shape[1]).repeat(2, 1)
     if not place.sizes:
-        zeros = emissions.new_zeros(len(mask), *transitions.shape)
-        marginals = emissions.new_zeros(*mask.shape, len(start))
+        zeros = scores.emissions.new_zeros(len(mask), num_tags, num_tags)
+        marginals = scores.emissions.new_zeros(*mask.shape, num_tags)
         return Expectations(marginals.sum((1, 2)), marginals, zeros.sum(0) if summed else zeros, ends)
     observed = place.gather(symbols)
-    log_partition, marginals, pairs = _expect(place, observed, *scores, summed)
+    log_partition, marginals, pairs = _expect(place, observed, scores, summed)
     if tags is not None:
         path = place.gather(tags)
-        log_partition -= _path_score(place, observed, path, *scores)
+        log_partition -= _path_score(place, observed, path, scores)
         _subtract_path(place, path, marginals, pairs)
     ends[:, place.sequences[: place.first]] = torch.stack([place.positions[: place.first], place.positions[place.ends]])
     return Expectations(log_partition, place.scatter(marginals), pairs, ends)
 
 
-def _expect(
-    place: Layout,
-    symbols: Tensor,
-    emissions: Tensor,
-    start: Tensor,
-    transitions: Tensor,
-    end: Tensor,
-    summed: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _expect(place: Layout, symbols: Tensor, scores: Scores, summed: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Log-partition [batch], marginals [rows, tags] and transitions of `symbols` [rows]."""
-    log_partition, marginals, before, after, steps, lost = _scaled(place, symbols, emissions, start, transitions, end)
+    log_partition, marginals, before, after, steps, lost = _scaled(place, symbols, scores)
     redone = None
     if bool(lost.any()):
         again = torch.zeros_like(place.lengths, dtype=torch.bool).index_fill_(0, place.sequences[lost], True)
         rows = again[place.sequences]
-        redone = _logarithmic(Layout.of(place.scatter(rows)), emissions[symbols[rows]], start, transitions, end)
+        redone = _logarithmic(
+            Layout.of(place.scatter(rows)), scores._replace(emissions=scores.emissions[symbols[rows]])
+        )
         log_partition = torch.where(again, redone[0], log_partition)
         marginals[rows] = redone[1]
         before[rows[place.first :]] = after[rows[place.first :]] = 0
@@ -89,14 +84,12 @@ def _expect(
     return log_partition, marginals, pairs
 
 
-def _path_score(
-    place: Layout, symbols: Tensor, tags: Tensor, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> Tensor:
+def _path_score(place: Layout, symbols: Tensor, tags: Tensor, scores: Scores) -> Tensor:
     """:math:`s(y)` [batch] of `tags` [rows]."""
-    scores = emissions[symbols, tags]
-    scores[place.first :] += transitions[tags[place.previous], tags[place.first :]]
-    scores[: place.first] += start[tags[: place.first]] + end[tags[place.ends]]
-    return place.total(scores)
+    own = scores.emissions[symbols, tags]
+    own[place.first :] += scores.transitions[tags[place.previous], tags[place.first :]]
+    own[: place.first] += scores.start[tags[: place.first]] + scores.end[tags[place.ends]]
+    return place.total(own)
 
 
 def _subtract_path(place: Layout, tags: Tensor, marginals: Tensor, pairs: Tensor) -> None:
@@ -109,14 +102,13 @@ def _subtract_path(place: Layout, tags: Tensor, marginals: Tensor, pairs: Tensor
     pairs.view(-1).index_add_(0, steps, -one.expand(len(steps)))
 
 
-def _scaled(
-    place: Layout, symbols: Tensor, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _scaled(place: Layout, symbols: Tensor, scores: Scores) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     r"""The fast way: log-partition, marginals, and what the expected transitions are the product of.
 
     These are `before` and `after` each step [rows - first, tags], and `steps` [from, to]: a step goes from i to j with
     probability :math:`b_i M_{ij} a_j`. The last result marks the rows [rows] that spoil their sequence.
     """
+    emissions, start, transitions, end = scores
     peaks, ends = peak(emissions), torch.stack([start, end])
     at_ends, at_steps = peak(ends), peak(transitions.flatten())
     first, steps = (ends - at_ends).exp_(), (transitions - at_steps).exp_()
@@ -203,10 +195,9 @@ def _underflows(
     return lost
 
 
-def _logarithmic(
-    place: Layout, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same on logarithms: slower, for any range of scores."""
+def _logarithmic(place: Layout, scores: Scores) -> tuple[Tensor, Tensor, Tensor]:
+    """The same on logarithms: slower, for any range of scores; emissions [rows, tags]."""
+    emissions, start, transitions, end = scores
     states = torch.stack([emissions, emissions[place.mirror]])
     entered, scales = torch.empty_like(states), states.new_empty(*states.shape[:2], 1)
     into = torch.stack([transitions.t(), transitions]).unsqueeze(1)

@@ -15,32 +15,21 @@ import torch
 from torch import Tensor
 
 from tenfold.topics.sequence_labeling import batched
-from tenfold.topics.sequence_labeling.batched import Expectations, peak
+from tenfold.topics.sequence_labeling.batched import Expectations, Scores, peak
 
 
-def expectations(
-    symbols: Tensor,
-    mask: Tensor,
-    tags: Tensor | None,
-    emissions: Tensor,
-    start: Tensor,
-    transitions: Tensor,
-    end: Tensor,
-    summed: bool,
-) -> Expectations:
+def expectations(symbols: Tensor, mask: Tensor, tags: Tensor | None, scores: Scores, summed: bool) -> Expectations:
     """What the chains expect, less the score and the counts of `tags` [batch, length] if given.
 
-    `start` [tags] scores to start with a tag, `transitions` [from, to] to go from one to another, `end` [tags] to end:
-    minus infinity forbids. Emissions are a table [symbols, tags], of which `symbols` [batch, length] names the one at
-    each place; for a CRF each place is a symbol of its own. `mask` [batch, length] may have any form.
+    `symbols` [batch, length] names the emissions at each place; for a CRF each place is a symbol of its own. `mask`
+    [batch, length] may have any form.
     """
-    scores = emissions, start, transitions, end
-    kernels = compiled_for(emissions)
+    kernels = compiled_for(scores.emissions)
     if kernels is None:
-        return batched.expectations(symbols, mask, tags, *scores, summed)
-    found, lost = _sequential(kernels, symbols, mask, tags, *scores, summed)
+        return batched.expectations(symbols, mask, tags, scores, summed)
+    found, lost = _sequential(kernels, symbols, mask, tags, scores, summed)
     if bool(lost.any()):
-        again = batched.expectations(symbols[lost], mask[lost], None if tags is None else tags[lost], *scores, summed)
+        again = batched.expectations(symbols[lost], mask[lost], None if tags is None else tags[lost], scores, summed)
         found.log_partition[lost], found.marginals[lost] = again.log_partition, again.marginals
         if summed:
             found.pairs.add_(again.pairs)
@@ -50,17 +39,10 @@ def expectations(
 
 
 def _sequential(
-    kernels: ModuleType,
-    symbols: Tensor,
-    mask: Tensor,
-    tags: Tensor | None,
-    emissions: Tensor,
-    start: Tensor,
-    transitions: Tensor,
-    end: Tensor,
-    summed: bool,
+    kernels: ModuleType, symbols: Tensor, mask: Tensor, tags: Tensor | None, scores: Scores, summed: bool
 ) -> tuple[Expectations, Tensor]:
     """By the kernels; and which sequences [batch] are lost, of which there are no counts."""
+    emissions, start, transitions, end = scores
     (batch, width), num_tags, tiny = mask.shape, len(start), torch.finfo(emissions.dtype).tiny
     ends, moves = torch.stack([start, end]), torch.stack([transitions, transitions.t()])
     peaks, at_ends, at_steps = peak(emissions), peak(ends), peak(transitions.flatten())
@@ -76,12 +58,12 @@ def _sequential(
         torch.zeros(2, batch, dtype=torch.long),
     )
     lost = torch.zeros(batch, dtype=torch.bool)
-    known, valid, *scores = arrays(symbols, mask, emissions, ends, moves)
+    known, valid, *logs = arrays(symbols, mask, emissions, ends, moves)
     weights = *arrays(factors, peaks.squeeze(1), first, steps), float(at_ends.sum()), float(at_steps)
     results = arrays(*found, lost)
-    if not kernels.expect(known, valid, tuple(scores), weights, 0.0 if dense else 1e3 * tiny, 1e9 * tiny, results):
+    if not kernels.expect(known, valid, tuple(logs), weights, 0.0 if dense else 1e3 * tiny, 1e9 * tiny, results):
         raise IndexError(f"a symbol is not one of {len(emissions)}")
-    if tags is not None and not kernels.subtract_path(known, valid, *arrays(tags), tuple(scores), results):
+    if tags is not None and not kernels.subtract_path(known, valid, *arrays(tags), tuple(logs), results):
         raise IndexError(f"a tag is not one of {num_tags}")
     return found._replace(pairs=found.pairs[0]) if summed else found, lost
 

@@ -147,7 +147,9 @@ def _chain_sum(
     the flattened batch; of empty ones, a masked one.
     """
     symbols = torch.arange(mask.numel(), device=mask.device).view_as(mask)  # each position emits scores of its own
-    return chains.expectations(symbols, mask, tags, emissions.flatten(0, 1), start, transitions, end, summed)
+    return chains.expectations(
+        symbols, mask, tags, chains.Scores(emissions.flatten(0, 1), start, transitions, end), summed
+    )
 
 
 def _weighted_steps(

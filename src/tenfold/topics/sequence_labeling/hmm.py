@@ -99,8 +99,8 @@ class HMM(nn.Module):
         return history
 
     def _expect(self, symbols: Tensor, mask: Tensor) -> chains.Expectations:
-        scores = self.emissions, self.start, self.transitions, torch.zeros_like(self.start)
-        return chains.expectations(symbols, mask, None, *scores, summed=True)
+        scores = chains.Scores(self.emissions, self.start, self.transitions, torch.zeros_like(self.start))
+        return chains.expectations(symbols, mask, None, scores, summed=True)
 
     def _emitted(self, symbols: Tensor, weights: Tensor) -> Tensor:
         return torch.zeros_like(self.emissions).index_add_(0, symbols, weights)
