@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
 from omegaconf import DictConfig
 
 from tenfold.config.instantiate import resolve
@@ -17,6 +18,10 @@ from tenfold.engine import runs
 from tenfold.engine.module import TenfoldModule
 from tenfold.errors import UserError, nearest
 
+#: Of the data's config, what leaves the split as it is.
+HANDLING = frozenset(
+    {"batch_size", "eval_batch_size", "seed", "last_batch", "num_workers", "augment", "root", "download", "cache"}
+)
 RECIPE = "recipe:"  # begins the address of a recipe's newest finished run, which is trained where there is none
 
 
@@ -96,6 +101,16 @@ def _found(name: str, address: str, config: Mapping[str, Any]) -> Path:
         return runs.find_run(address, Path(str(config.get("outputs") or "outputs")))
     except UserError as error:
         raise UserError(f"model.{name}: {str(error).removeprefix('run: ')}; or {RECIPE}<topic>/<recipe>") from error
+
+
+def warn_of_another_split(name: str, companion: TenfoldModule, data: Mapping[str, Any], seen: str) -> None:
+    """Where the companion was trained on another split than that of the config `data`: it may have `seen` the rest."""
+    theirs = companion.config.get("data") or {}
+    told = (theirs.keys() | data.keys()) - HANDLING
+    if changed := sorted(key for key in told if theirs.get(key) != data.get(key)):
+        rank_zero_warn(
+            f"model.{name}: trained on another split of the data (data.{changed[0]}): it may have seen {seen}"
+        )
 
 
 def join(module: TenfoldModule) -> None:

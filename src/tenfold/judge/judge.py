@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from tenfold.data.images.spec import ImageSpec
+from tenfold.engine.companions import warn_of_another_split
 from tenfold.engine.module import TenfoldModule
 from tenfold.errors import UserError
-
-#: Of the config of data, what decides which images are trained on.
-SPLIT = ("_target_", "path", "split_seed", "val_fraction", "test_fraction")
 
 
 class Seen(NamedTuple):
@@ -59,12 +56,7 @@ class Judge:
         for name, (found, expected) in (("channels x height x width", shapes), ("classes", classes)):
             if found != expected:
                 raise UserError(f"model.judge: its {name} are {found}, expected {expected}, as in the data")
-        theirs = self.classifier.config.get("data", {})
-        if changed := [key for key in SPLIT if theirs.get(key) != data.get(key)]:
-            rank_zero_warn(
-                f"model.judge: trained on another split of the data (data.{changed[0]}): it may have seen the very "
-                "images that samples are compared with"
-            )
+        warn_of_another_split("judge", self.classifier, data, "the very images that samples are compared with")
 
     @torch.no_grad()
     def look(self, pixels: Tensor, batch_size: int = 500) -> Seen:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning.pytorch.utilities import rank_zero_warn
-
+from tenfold.engine.companions import warn_of_another_split
 from tenfold.errors import UserError
 from tenfold.topics.classification.module import Classifier
 
 #: Of the spec, what another sample of the same data may have otherwise: the statistics that pixels are normalised by.
 STATISTICS = frozenset({"mean", "std"})
-#: Of the data's config, what leaves the split as it is.
-HANDLING = frozenset(
-    {"batch_size", "eval_batch_size", "seed", "last_batch", "num_workers", "augment", "root", "download", "cache"}
-)
 
 
 def compare_classes(student: Classifier, teacher: Classifier) -> None:
@@ -33,17 +28,8 @@ def compare_data(student: Classifier, teacher: Classifier) -> None:
         if key not in STATISTICS and theirs.get(key) != ours.get(key):
             found, expected = _shown(theirs.get(key)), _shown(ours.get(key))
             raise UserError(f"model.teacher: trained on inputs whose {key} is {found}; expected the data's, {expected}")
-    first, second = (_split_of(module) for module in (teacher, student))
-    if first != second:
-        changed = sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
-        rank_zero_warn(
-            f"model.teacher: trained on another split of the data (data.{changed[0]}): it may have seen what the "
-            "student is validated and tested on"
-        )
-
-
-def _split_of(module: Classifier) -> dict[str, object]:
-    return {key: value for key, value in (module.config.get("data") or {}).items() if key not in HANDLING}
+    seen = "what the student is validated and tested on"
+    warn_of_another_split("teacher", teacher, student.config.get("data") or {}, seen)
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

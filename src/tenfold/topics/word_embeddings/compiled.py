@@ -5,6 +5,7 @@ nearly as in word2vec.c, so that nothing overshoots. Noise words are taken in tu
 in the cache: a centre takes `negatives` of them under CBOW, and four times as many for all its pairs under skip-gram.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -37,12 +38,18 @@ def step(
     passages = tuple(part.numpy() for part in (blocks.text, left, right, blocks.noise))
     table, vectors = inputs.weight.detach().numpy(), outputs.numpy()
     if isinstance(inputs, WordTable):
-        parts = (np.arange(len(table)), np.arange(len(table) + 1))
+        parts = _themselves(len(table))
     else:
         parts = (inputs.rows.numpy(), inputs.offsets.numpy())
     walk: Any = _cbow if cbow else _skipgram
     rates = np.array([learning_rate, cap], dtype=vectors.dtype)
     walk(table, vectors, parts, passages, shape.window, shape.negatives, rates)
+
+
+@functools.lru_cache(maxsize=1)
+def _themselves(words: int) -> tuple[Any, Any]:
+    """Words whose only row is their own."""
+    return np.arange(words), np.arange(words + 1)
 
 
 @_jit
