@@ -64,6 +64,10 @@ MISTAKES = {
         ["train", "+model.network.chanels=[8]"],
         ["model.network.chanels: ", "networks.CNN has no such argument", "did you mean 'channels'?"],
     ),
+    "arguments of another choice": (
+        ["train", "experiment=word_embeddings/python_reference", "scheduler=plateau"],
+        ["scheduler.warmup: ", "has no such argument", "left out by ~scheduler.warmup ~scheduler.final"],
+    ),
     "class": (
         ["train", "model.network._target_=tenfold.topics.classification.networks.CNNN"],
         ["model.network._target_: ", "'CNNN'", "did you mean 'CNN'?"],

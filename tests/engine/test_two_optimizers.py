@@ -75,14 +75,14 @@ def test_a_primary_that_steps_less_often_still_decides():
     names = [name for name, _ in gan.seen]
     assert trainer.global_step == names.count("generator") == 4
     assert names.count("discriminator") > 4 * 4
-    generator, discriminator = gan._schedulers
+    generator, discriminator = gan.schedulers.each
     assert (generator.last_epoch, discriminator.last_epoch) == (4, names.count("discriminator"))
 
 
 def test_schedulers_step_once_an_optimizer_step_whatever_the_cut():
     gan = Watched(scheduler={"generator": warmup(), "discriminator": warmup(warmup=4, decay="linear")})
     train(gan, ToyData(22, 8), stepping=Stepping(micro_batch_size=2), max_epochs=2)
-    assert [scheduler.last_epoch for scheduler in gan._schedulers] == [6, 6]
+    assert [scheduler.last_epoch for scheduler in gan.schedulers.each] == [6, 6]
     assert [rate == 0 for rate in gan.learning_rates().values()] == [True, True]  # both have come to their end
     assert set(gan.learning_rates()) == {"train/lr_generator", "train/lr_discriminator"}
 

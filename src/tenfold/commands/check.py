@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from tenfold.config.compose import to_plain
+from tenfold.config.leftovers import leftovers
 
 HELP = """tenfold check [key=value ...]: validate what `tenfold train` would be given, without training.
 
@@ -20,6 +21,8 @@ def run(config: DictConfig) -> int:
     from tenfold.engine.build import build_data, build_whole
 
     check_config(config)
+    for line in leftovers():
+        print(line)
     plain = to_plain(config) | {"folder": "run"}
     data = build_data(plain)
     data.prepare_data()

@@ -11,6 +11,7 @@ from yaml import YAMLError
 
 from tenfold.config.check import check_config
 from tenfold.config.compose import run_overrides, to_plain
+from tenfold.config.leftovers import leftovers
 from tenfold.engine import runs
 from tenfold.errors import UserError
 
@@ -35,6 +36,8 @@ def run(config: DictConfig) -> int:
         config = _resumed_config(resumed)
     check_config(config)
     if resumed is None:
+        for line in leftovers():
+            print(line)
         folder = _new_folder(config)
         try:
             return _fit(config, folder, resume=False)

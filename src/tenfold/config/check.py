@@ -57,12 +57,11 @@ def _check_groups(config: Mapping[str, Any]) -> None:
     for group in ("data", "model", "optimizer", "trainer"):
         if not isinstance(config.get(group), Mapping):
             raise UserError(f"{group}: found {config.get(group)!r}, expected one of the configs in conf/{group}")
-    for group in ("optimizer", "scheduler"):
-        part = config.get(group)
-        if part and not any(True for _ in targets(part)):
-            raise UserError(
-                f"{group}: found {', '.join(part)}, expected a _target_ too, as in the configs of conf/{group}"
-            )
+    optimizer = config["optimizer"]
+    if not any(targets(optimizer)):
+        raise UserError(
+            f"optimizer: found {', '.join(optimizer)}, expected a _target_ too, as in the configs of conf/optimizer"
+        )
     for group, kind in (("data", DataModule), ("model", TenfoldModule)):
         target = config[group].get("_target_")
         if target is None:
@@ -96,12 +95,15 @@ def _check_call(path: str, node: Mapping[str, Any], supplied: Collection[str]) -
     parameters, hints = parameters_of(function), hints_of(function)
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     given = {key: value for key, value in node.items() if key not in _GRAMMAR}
+    unknown = [key for key in given if key not in parameters and key not in supplied]
+    if unknown and not open_ended:
+        left_out = " ".join(f"~{path}.{key}" for key in unknown)  # a recipe's values, for another choice of this group
+        offered = f"; expected one of {', '.join(parameters)} (a recipe's own values are left out by {left_out})"
+        hint = nearest(unknown[0], parameters) or offered
+        raise UserError(f"{path}.{unknown[0]}: {target} has no such argument{hint}")
     for key, value in given.items():
         if key not in parameters:
-            if key in supplied or open_ended:
-                continue
-            hint = nearest(key, parameters) or f"; expected one of {', '.join(parameters)}"
-            raise UserError(f"{path}.{key}: {target} has no such argument{hint}")
+            continue
         implied = value is None and (key in supplied or parameters[key].default is None)
         if key in hints and not implied and not fits(value, hints[key]):
             raise UserError(f"{path}.{key}: {expected(value, hints[key])}")

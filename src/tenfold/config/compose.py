@@ -145,8 +145,13 @@ def compose_aside(verb: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def to_plain(config: DictConfig, **changed: Any) -> dict[str, Any]:
-    """All interpolations resolved, in plain types, some values changed before. Raises `UserError` naming the key."""
+    """All interpolations resolved, in plain types, some values changed before. Raises `UserError` naming the key.
+
+    `scheduler=null` takes the choice away and leaves behind what the recipe said of it: that is no scheduler.
+    """
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    from tenfold.config.instantiate import targets
 
     try:
         plain: Any = OmegaConf.to_container(OmegaConf.merge(config, changed), resolve=True, throw_on_missing=True)
@@ -154,6 +159,8 @@ def to_plain(config: DictConfig, **changed: Any) -> dict[str, Any]:
         raise UserError(f"{error.full_key}: missing, expected {error.full_key}=...") from error
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key or 'config'}: {_first_line(error)}") from error
+    if isinstance(plain.get("scheduler"), dict) and not any(targets(plain["scheduler"])):
+        plain["scheduler"] = None
     return plain
 
 

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from tenfold.config.spec import DataSpec
 from tenfold.engine.accumulation import Accumulation, Stepping, Sums, Weights, full_precision
@@ -18,7 +18,7 @@ from tenfold.engine.batch import num_samples, refusing_one_for_batch_norm
 from tenfold.engine.clipping import clip_gradient
 from tenfold.engine.draws import Draws
 from tenfold.engine.journal import Journal
-from tenfold.engine.optimization import build_optimizer, build_scheduler, part_of
+from tenfold.engine.optimization import Schedulers, build_optimizer, part_of
 from tenfold.engine.position import go_on, position_of
 from tenfold.engine.request import NoOptions, Request
 from tenfold.engine.retuned import retune
@@ -185,9 +185,7 @@ class TenfoldModule(L.LightningModule):
         self.journal.record(means)
         with full_precision(self.device):
             optimizer.step()
-        scheduler = self._schedulers[index]
-        if scheduler is not None and self._scheduler_interval(index) == "step":
-            scheduler.step()
+        self.schedulers.step_done(index)
         return means
 
     def _drawn_to_train(self, batch: Any) -> Any:
@@ -233,22 +231,12 @@ class TenfoldModule(L.LightningModule):
     # Optimizers and schedules ----------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        optimizers, self._schedulers = [], []
-        total_steps = self.trainer.estimated_stepping_batches
-        for name in self.optimized:
-            optimizer = build_optimizer(part_of(self.config["optimizer"], name), self.get_submodule(name))
-            scheduler = self.config.get("scheduler")
-            optimizers.append(optimizer)
-            better = next(iter(self.metrics.values()))
-            self._schedulers.append(
-                build_scheduler(scheduler and part_of(scheduler, name), optimizer, total_steps, better)
-            )
-        return optimizers, [scheduler for scheduler in self._schedulers if scheduler is not None]
-
-    def _scheduler_interval(self, index: int) -> str:
-        if isinstance(self._schedulers[index], ReduceLROnPlateau):
-            return "metric"
-        return str(part_of(self.config["scheduler"], self.optimized[index]).get("interval", "step"))
+        config, scheduler = self.config["optimizer"], self.config.get("scheduler")
+        optimizers = [build_optimizer(part_of(config, name), self.get_submodule(name)) for name in self.optimized]
+        schedules = [scheduler and part_of(scheduler, name) for name in self.optimized]
+        better = next(iter(self.metrics.values()))
+        self.schedulers = Schedulers(schedules, optimizers, self.trainer.estimated_stepping_batches, better)
+        return optimizers, self.schedulers.present
 
     def learning_rates(self) -> dict[str, float]:
         rates = [optimizer.param_groups[0]["lr"] for optimizer in self.trainer.optimizers]
@@ -256,21 +244,9 @@ class TenfoldModule(L.LightningModule):
             return {"train/lr": float(rates[0])}
         return {f"train/lr_{name}": float(rate) for name, rate in zip(self.optimized, rates, strict=True)}
 
-    def _step_epoch_schedulers(self, score: float | None) -> None:
-        """After a validation, whose `score` chooses the checkpoint, or after an epoch where there is none (None)."""
-        for index, scheduler in enumerate(self._schedulers):
-            if isinstance(scheduler, ReduceLROnPlateau):
-                if score is None:
-                    raise UserError(
-                        "scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated"
-                    )
-                scheduler.step(score)
-            elif scheduler is not None and self._scheduler_interval(index) == "epoch":
-                scheduler.step()
-
     def on_train_epoch_end(self) -> None:
         if not any(self.trainer.num_val_batches):
-            self._step_epoch_schedulers(None)
+            self.schedulers.epoch_done(None)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
@@ -292,7 +268,7 @@ class TenfoldModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         metrics = self._report("val")
         if self._in_training:  # before the checkpoint is saved, which is to hold the schedulers as they go on
-            self._step_epoch_schedulers(metrics[next(iter(self.metrics))])
+            self.schedulers.epoch_done(metrics[next(iter(self.metrics))])
 
     def on_validation_end(self) -> None:
         if self._in_training:

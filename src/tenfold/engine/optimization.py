@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from tenfold.config.instantiate import instantiate, signature_of
 from tenfold.errors import UserError
@@ -54,3 +54,42 @@ def build_scheduler(
     if "mode" in arguments and arguments["mode"] is None:
         arguments["mode"] = better
     return instantiate(arguments, optimizer, **supplied)
+
+
+class Schedulers:
+    """The scheduler of each optimizer, or None, by its config; each steps when its `interval` says."""
+
+    def __init__(
+        self,
+        configs: Sequence[Mapping[str, Any] | None],
+        optimizers: Sequence[Optimizer],
+        total_steps: float,
+        better: Literal["max", "min"],
+    ) -> None:
+        self.each = [
+            build_scheduler(config, optimizer, total_steps, better)
+            for config, optimizer in zip(configs, optimizers, strict=True)
+        ]
+        self._intervals = [config and config.get("interval", "step") for config in configs]
+
+    @property
+    def present(self) -> list[LRScheduler]:
+        return [scheduler for scheduler in self.each if scheduler is not None]
+
+    def step_done(self, index: int) -> None:
+        """The optimizer at `index` has made a step."""
+        scheduler = self.each[index]
+        if scheduler is not None and self._intervals[index] == "step" and not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def epoch_done(self, score: float | None) -> None:
+        """After a validation, whose `score` chooses the checkpoint, or after an epoch where there is none (None)."""
+        for scheduler, interval in zip(self.each, self._intervals, strict=True):
+            if isinstance(scheduler, ReduceLROnPlateau):
+                if score is None:
+                    raise UserError(
+                        "scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated"
+                    )
+                scheduler.step(score)
+            elif scheduler is not None and interval == "epoch":
+                scheduler.step()

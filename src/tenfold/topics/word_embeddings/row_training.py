@@ -42,8 +42,7 @@ class RowTrained(TenfoldModule):
         self._average_over_ranks()
         optimizer.step()
         optimizer.zero_grad()
-        if self._schedulers[0] is not None:
-            self._schedulers[0].step()
+        self.schedulers.step_done(0)
 
     def _look(self, batch: Any, due: bool) -> None:
         """Note the loss of the batch's first samples before they are trained; and its gradient's norm when the journal
