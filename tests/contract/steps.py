@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tenfold.engine.module import TenfoldModule
+from tenfold.engine.parts import training_only
 from tenfold.engine.request import Request
 
 #: Overrides of a run of two epochs of at most three batches.
@@ -26,7 +27,7 @@ def gradient(module: TenfoldModule, part: str, micro_batches: list[Any]) -> torc
     losses, weigh = module.objective(part)
     weights = [weigh(micro) for micro in micro_batches]
     totals = {name: sum(torch.as_tensor(w[name], dtype=torch.float64) for w in weights) for name in weights[0]}
-    with module._only(part):
+    with training_only(module, part):
         for micro in micro_batches:
             sum(total / totals[name].to(total.device) for name, total in losses(micro).items()).backward()
     return torch.cat([p.grad.flatten() for p in module.get_submodule(part).parameters() if p.grad is not None])

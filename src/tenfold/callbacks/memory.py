@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tenfold.engine import memory, runs
 from tenfold.engine.accumulation import Accumulation
 from tenfold.engine.batch import num_samples, refusing_one_for_batch_norm
+from tenfold.engine.parts import training_only
 from tenfold.engine.ranks import largest
 from tenfold.errors import UserError
 
@@ -93,7 +94,7 @@ def _measure(module: Any, name: str, batch: Any, losses: Callable, weights: Call
     try:
         for size in sizes:
             module.zero_grad()
-            with module._only(name), _alone(module):
+            with training_only(module, name), _alone(module):
                 row = _row(module, name, batch, size, losses, weights)
             before.restore(module)
             too_small = largest(int(row is None), module.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,7 +17,8 @@ from tenfold.engine.batch import num_samples, refusing_one_for_batch_norm
 from tenfold.engine.clipping import clip_gradient
 from tenfold.engine.draws import Draws
 from tenfold.engine.journal import Journal
-from tenfold.engine.optimization import Schedulers, build_optimizer, part_of
+from tenfold.engine.optimization import Schedulers, build_optimizer
+from tenfold.engine.parts import optimizer_of, part_of, training_only
 from tenfold.engine.position import go_on, position_of
 from tenfold.engine.request import NoOptions, Request
 from tenfold.engine.retuned import retune
@@ -176,10 +176,10 @@ class TenfoldModule(L.LightningModule):
         What is minimised is the part's `objective`; gradients flow into this part only.
         """
         index = self.optimized.index(name)
-        optimizer = self._lightning_optimizer(index)
+        optimizer = optimizer_of(self, index)
         losses, weights = self.objective(name)
         batch = self._drawn_to_train(batch)
-        with self._only(name), refusing_one_for_batch_norm():
+        with training_only(self, name), refusing_one_for_batch_norm():
             optimizer.zero_grad()
             means = (accumulation or self.accumulation).backward(batch, losses, weights, zero_grad=optimizer.zero_grad)
         self.journal.record(means)
@@ -205,28 +205,6 @@ class TenfoldModule(L.LightningModule):
         norm = clip_gradient(self, optimizer, measure=self.journal.due)
         if norm is not None and optimizer is self.trainer.optimizers[0]:
             self.journal.gradient_norm = norm
-
-    @contextlib.contextmanager
-    def _only(self, name: str) -> Iterator[None]:
-        """Freeze the other optimized parts, so that a backward pass through them fills none of their gradients."""
-        frozen = []
-        for other in self.optimized:
-            if other != name:
-                frozen += [p for p in self.get_submodule(other).parameters() if p.requires_grad]
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(True)
-
-    def _lightning_optimizer(self, index: int) -> Any:
-        optimizers: Any = self.optimizers()
-        optimizer = optimizers[index] if len(self.optimized) > 1 else optimizers
-        if index > 0:  # Lightning counts every step it is told of; `global_step` is to count the primary's
-            optimizer._on_before_step = optimizer._on_after_step = _nothing
-        return optimizer
 
     # Optimizers and schedules ----------------------------------------------------------------------------------------
 
@@ -325,7 +303,3 @@ class TenfoldModule(L.LightningModule):
         self.journal.start()
         go_on(self, self._resumed)
         self._resumed = {}
-
-
-def _nothing() -> None:
-    """In place of Lightning's count of optimizer steps."""

@@ -22,17 +22,6 @@ def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def part_of(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The config for the optimized part `name`: its own where configs are given by part, else the one for all."""
-    if "_target_" in config:
-        return config
-    if name not in config:
-        raise UserError(
-            f"optimizer or scheduler: found {', '.join(config) or 'nothing'}, expected one for {name!r} too"
-        )
-    return config[name]
-
-
 def build_optimizer(config: Mapping[str, Any], network: nn.Module) -> Optimizer:
     return instantiate(config, parameter_groups(network))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import EarlyStopping
 
-from tenfold.engine.optimization import build_optimizer, part_of
+from tenfold.engine.optimization import build_optimizer
+from tenfold.engine.parts import part_of
 
 if TYPE_CHECKING:
     from tenfold.engine.module import TenfoldModule

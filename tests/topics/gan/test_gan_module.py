@@ -15,6 +15,7 @@ from tenfold.data.base import Labelled
 from tenfold.data.images.base import InMemory
 from tenfold.data.images.spec import ImageSpec
 from tenfold.engine.gather import Gathered
+from tenfold.engine.parts import training_only
 from tenfold.engine.request import Request, request_of
 from tenfold.errors import UserError
 from tenfold.judge import Judge
@@ -51,7 +52,7 @@ def test_a_step_of_one_player_fills_no_gradient_of_the_other(part, game):
     module = image_gan(game=game, r1=1.0, r2=1.0, gradient_penalty=1.0, translate=1)
     losses, weights = module.objective(part)
     batch = drawn(module)
-    with module._only(part):
+    with training_only(module, part):
         sum(losses(batch).values()).backward()
     assert set(losses(batch)) == set(weights(batch))
     for name in module.optimized:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 
 from tenfold.engine.module import TenfoldModule
+from tenfold.engine.parts import optimizer_of
 from tenfold.engine.precision import full_precision
 from tenfold.topics.word_embeddings.optimizer import RowSGD
 
@@ -32,7 +33,7 @@ class RowTrained(TenfoldModule):
         raise NotImplementedError
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        optimizer = self._lightning_optimizer(0)
+        optimizer = optimizer_of(self, 0)
         if not isinstance(optimizer.optimizer, RowSGD):
             super().training_step(batch, batch_idx)
             return
