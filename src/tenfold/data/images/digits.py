@@ -21,7 +21,7 @@ class Digits(Images):
 
     protocol: how the test split is made: `fractions` (stratified, shuffled), `folds` (one of `num_folds` stratified,
         shuffled parts) or `halves` (the second half of the file, unshuffled, by writers that the first half has not).
-    test_fraction: share of all samples, for `fractions`.
+    test_fraction: share of all samples, for `fractions`; 0 for none.
     fold, num_folds: which part is the test split, counting from 0, for `folds`.
     val_fraction: share of the rest that is held out to choose checkpoints on; 0 for none.
     """
@@ -48,7 +48,9 @@ class Digits(Images):
         everything = InMemory(pixels.view(-1, 1, 8, 8), table[:, -1])
         rest, test = self._divide(everything.labels)
         splits = hold_out(everything.subset(rest), self.val_fraction, self.split_seed)
-        return {**splits, "test": everything.subset(test)}, tuple("0123456789")
+        if len(test):
+            splits["test"] = everything.subset(test)
+        return splits, tuple("0123456789")
 
     def _divide(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.protocol == "folds":
