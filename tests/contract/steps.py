@@ -11,10 +11,13 @@ from tenfold.engine.module import TenfoldModule
 from tenfold.engine.parts import training_only
 from tenfold.engine.request import Request
 
-#: Overrides of a run of two epochs of at most three batches.
+#: Overrides of a run of two epochs of at most three batches, measured on at most two of a hundred samples.
 SHORT = [
     "trainer.max_epochs=2",
     "trainer.limit_train_batches=3",
+    "trainer.limit_val_batches=2",
+    "trainer.limit_test_batches=2",
+    "data.eval_batch_size=100",
     "trainer.log_every_n_steps=1",
     "callbacks.progress=null",
     "threads=1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from contract.stand_ins import stand_in
 from contract.steps import SHORT, answers, cast, gradient
 from tenfold.commands.list import describe
 from tenfold.commands.train import run as train
-from tenfold.config.check import check_config
 from tenfold.config.compose import compose, conf_folder, options, to_plain
 from tenfold.config.instantiate import resolve
+from tenfold.data.base import DataModule
 from tenfold.engine import runs
 from tenfold.engine.batch import cut, num_samples
 from tenfold.engine.build import build_data, build_whole
@@ -45,6 +46,12 @@ class Run:
     recipe: str
     config: dict[str, Any]
     folder: Path
+
+    @cached_property
+    def data(self) -> DataModule:
+        data = build_data(self.config)
+        data.setup()
+        return data
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -83,7 +90,6 @@ def test_a_recipe_checks_and_passes_one_batch_of_everything(recipe, tmp_path):
     files = stand_in(recipe, _empty(tmp_path / "data"), np.random.default_rng(0))
     folder = tmp_path / "run"
     config = compose("train", [f"experiment={recipe}", "debug=fast", f"folder={folder}", *SHORT[1:], *ON_CPU, *files])
-    check_config(config)
     assert train(config) == 0
     assert runs.read_metrics(folder)["steps"] >= 1
 
@@ -134,10 +140,8 @@ def test_a_checkpoint_predicts_as_the_module_that_was_saved(run, tmp_path):
 def test_micro_batches_give_the_gradient_of_one_batch(run, dtype, tolerance):
     """Whatever the partition: sums and weights add up, so that (sum of sums) / (sum of weights) is one batch's loss."""
     torch.manual_seed(0)
-    data = build_data(run.config)
-    data.setup()
-    module = build_whole(run.config, data).to(dtype).eval()  # dropout draws and BatchNorm's statistics aside
-    batch = cast(module.drawn(data.sample("train", 12), 0), dtype)
+    module = build_whole(run.config, run.data).to(dtype).eval()  # dropout draws and BatchNorm's statistics aside
+    batch = cast(module.drawn(run.data.sample("train", 12), 0), dtype)
     size = num_samples(batch)
     for part in module.optimized:
         whole = gradient(module, part, [batch])

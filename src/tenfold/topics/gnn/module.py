@@ -39,7 +39,7 @@ class NodeClassifier(Classifier):
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, Nodes):
             logits, labels = self.evaluated[stage]
-            nodes = data.splits[stage].nodes
+            nodes = data.splits[stage].nodes[: len(labels)]  # the first ones, where the evaluation was cut short
             with torch.no_grad():
                 everywhere = NodeBatch(data.graph, torch.arange(data.graph.num_nodes), labels).to(self.device)
                 whole = self.logits(everywhere).float().cpu()
