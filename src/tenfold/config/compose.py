@@ -195,7 +195,7 @@ def _one_line(error: Exception, verb: str, overrides: Sequence[str]) -> str:
             if "Could not" in text and f"'{key}/{option.strip()}'" in text:
                 return f"{key}: there is no {option!r}{nearest(option, offered := options(key)) or _one_of(offered)}"
         if key and "Could not override" in text and f"'{key}'" in text:
-            return f"{key}: there is no such key{_nearest_key(key, verb)} (+{key}=... adds one)"
+            return f"{key}: there is no such key{_nearest_key(key, verb, overrides)} (+{key}=... adds one)"
     return f"{text} ({_first_line(cause)})" if cause is not None and _first_line(cause) not in text else text
 
 
@@ -203,12 +203,13 @@ def _one_of(names: Sequence[str]) -> str:
     return f"; expected one of {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 
-def _nearest_key(key: str, verb: str) -> str:
+def _nearest_key(key: str, verb: str, overrides: Sequence[str]) -> str:
+    """The nearest key of what was chosen, its values aside."""
+    chosen = [override for override in overrides if (conf_folder() / override.partition("=")[0]).is_dir()]
     try:
-        known = list(_keys(compose(verb)))
+        return nearest(key, _keys(compose(verb, chosen)))
     except UserError:
         return ""
-    return nearest(key, known)
 
 
 def _keys(config: Any, path: str = "") -> Iterator[str]:
