@@ -127,6 +127,9 @@ def test_plateau_follows_validation_and_an_epoch_schedule_the_epochs():
     module = Regressor(scheduler=plateau)
     train(module, ToyData(16, 8), max_epochs=3)
     assert module.learning_rates()["train/lr"] == pytest.approx(0.02 / 4)  # the first score is taken as the best
+    every_other = Regressor(scheduler=plateau)
+    train(every_other, ToyData(16, 8), max_epochs=4, check_val_every_n_epoch=2)
+    assert every_other.learning_rates()["train/lr"] == pytest.approx(0.02 / 2)
     with pytest.raises(UserError, match="nothing is validated"):
         train(Regressor(scheduler=plateau), ToyData(16, 8, validation=False), max_epochs=3)
 

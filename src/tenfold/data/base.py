@@ -94,6 +94,11 @@ class DataModule(L.LightningDataModule):
         """The sample as a person would look at it: an image `[channels, height, width]` of uint8, or a line of text."""
         raise NotImplementedError
 
+    @property
+    def overfits(self) -> bool:
+        """Whether training is to see the same few batches over and over, as they are (`debug=overfit`)."""
+        return self.trainer is not None and bool(self.trainer.overfit_batches)  # type: ignore[attr-defined]
+
     def train_dataloader(self) -> BatchLoader:
         return self._loader("train", self.batch_size, shuffle=True, last_batch=self.last_batch)
 
@@ -122,6 +127,7 @@ class DataModule(L.LightningDataModule):
             seed=self.seed,
             last_batch=last_batch,
             lengths=getattr(dataset, "lengths", None) if shuffle else None,  # evaluation keeps the split's order
+            repeat=self.overfits,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=ranks,
         )

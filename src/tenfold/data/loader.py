@@ -55,7 +55,7 @@ class BatchOrder:
     `last_batch` says what becomes of the short batch at the end of an epoch: `short` (yielded as it is), `drop`, or
     `carry` (held back and joined with the first samples of the next epoch, so that every batch is full; every epoch has
     as many batches). With `lengths` `[samples]`, batches are made of neighbours in length within random pools, which
-    saves padding.
+    saves padding. With `repeat` every epoch is the first one over again.
     """
 
     pool = 50  # batches in a bucketing pool: enough to find like lengths, few enough to stay random
@@ -69,12 +69,14 @@ class BatchOrder:
         seed: int = 0,
         last_batch: LastBatch = "short",
         lengths: Sequence[int] | Tensor | None = None,
+        repeat: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.num_samples, self.batch_size = num_samples, batch_size
         self.shuffle, self.seed, self.last_batch = shuffle, seed, last_batch
         self.lengths = None if lengths is None else torch.as_tensor(lengths)
+        self.repeat = repeat
         self.rank, self.world_size = rank, world_size
 
     def num_batches(self, epoch: int) -> int:
@@ -83,6 +85,7 @@ class BatchOrder:
 
     def batches(self, epoch: int) -> list[Tensor]:
         """This rank's share of each batch, `[samples]` of indices; empty where a batch has fewer samples than ranks."""
+        epoch = 0 if self.repeat else epoch
         samples = self._samples(epoch)
         if self.lengths is None:
             batches = list(samples.split(self.batch_size))

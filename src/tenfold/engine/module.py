@@ -213,7 +213,8 @@ class TenfoldModule(L.LightningModule):
         optimizers = [build_optimizer(part_of(config, name), self.get_submodule(name)) for name in self.optimized]
         schedules = [scheduler and part_of(scheduler, name) for name in self.optimized]
         better = next(iter(self.metrics.values()))
-        self.schedulers = Schedulers(schedules, optimizers, self.trainer.estimated_stepping_batches, better)
+        total_steps = self.trainer.estimated_stepping_batches
+        self.schedulers = Schedulers(schedules, optimizers, total_steps, better, self._validates)
         return optimizers, self.schedulers.present
 
     def learning_rates(self) -> dict[str, float]:
@@ -223,7 +224,7 @@ class TenfoldModule(L.LightningModule):
         return {f"train/lr_{name}": float(rate) for name, rate in zip(self.optimized, rates, strict=True)}
 
     def on_train_epoch_end(self) -> None:
-        if not any(self.trainer.num_val_batches):
+        if not self._validates:
             self.schedulers.epoch_done(None)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
@@ -251,6 +252,12 @@ class TenfoldModule(L.LightningModule):
     def on_validation_end(self) -> None:
         if self._in_training:
             self.journal.go_on()
+
+    @property
+    def _validates(self) -> bool:
+        """Whether a fit has validations, be it after every so many epochs only."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        return bool(self.trainer.limit_val_batches) and (data is None or "val" in data.splits)
 
     @property
     def _in_training(self) -> bool:

@@ -54,11 +54,14 @@ class Schedulers:
         optimizers: Sequence[Optimizer],
         total_steps: float,
         better: Literal["max", "min"],
+        validates: bool = True,
     ) -> None:
         self.each = [
             build_scheduler(config, optimizer, total_steps, better)
             for config, optimizer in zip(configs, optimizers, strict=True)
         ]
+        if not validates and any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self.each):
+            raise UserError("scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated")
         self._intervals = [config and config.get("interval", "step") for config in configs]
 
     @property
@@ -75,10 +78,7 @@ class Schedulers:
         """After a validation, whose `score` chooses the checkpoint, or after an epoch where there is none (None)."""
         for scheduler, interval in zip(self.each, self._intervals, strict=True):
             if isinstance(scheduler, ReduceLROnPlateau):
-                if score is None:
-                    raise UserError(
-                        "scheduler: ReduceLROnPlateau follows a validation metric, but nothing is validated"
-                    )
+                assert score is not None  # there are validations
                 scheduler.step(score)
             elif scheduler is not None and interval == "epoch":
                 scheduler.step()

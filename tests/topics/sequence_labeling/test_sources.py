@@ -142,6 +142,14 @@ def test_the_peoples_daily_is_split_by_document_and_can_be_cut_short() -> None:
     assert again.read_sentences()["test"] == data.sentences["test"]
 
 
+def test_a_fraction_of_nothing_is_no_split() -> None:
+    data = PeopleDaily(
+        task="names", unit="character", batch_size=2, max_documents=6, val_fraction=0, test_fraction=1 / 3
+    )
+    data.setup()
+    assert data.splits.keys() == {"train", "test"} and data.val_dataloader() == []
+
+
 def test_vectors_of_words_that_training_lacks_reach_the_network(tmp_path: Path) -> None:
     (tmp_path / "vectors.txt").write_text("3 2\nOslo 1.0 0.0\nbern 0.0 1.0\nin -1.0 -1.0\n")
     files = written(tmp_path, "in\tO\nParis\tB-X\n")

@@ -84,7 +84,7 @@ class Images(DataModule):
     def on_after_batch_transfer(self, batch: Labelled, dataloader_idx: int) -> Labelled:
         images = self.spec.normalise(batch.inputs)
         if self.trainer is not None:
-            if self.trainer.training and self.augment is not None:
+            if self.trainer.training and self.augment is not None and not self.overfits:
                 images = self.augment(images, self._generator(images.device))
             images = self.trainer.precision_plugin.convert_input(images)  # to half, where the network is in half
         return Labelled(images, batch.labels)

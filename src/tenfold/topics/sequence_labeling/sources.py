@@ -155,7 +155,7 @@ class PeopleDaily(TaggingData):
     """A month of a Chinese newspaper, 1.1 million words: `task` is segmentation, names, or pos.
 
     Segmentation and names tag characters; parts of speech are those of given words. The split is drawn by document (see
-    `people_daily.read_documents`), seeded by `split_seed`.
+    `people_daily.read_documents`), seeded by `split_seed`; a fraction of 0 for no such split.
 
     max_documents: how many are read, the first ones; null for all.
     """
@@ -182,6 +182,7 @@ class PeopleDaily(TaggingData):
         return {
             split: [TASKS[self.task](words, self.scheme or "bioes") for i in sorted(part) for words in documents[i]]
             for split, part in parts.items()
+            if part or split == "train"
         }
 
 

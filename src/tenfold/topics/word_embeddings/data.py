@@ -137,7 +137,8 @@ class CorpusData(DataModule):
                 raise UserError(f"data.{name}: found {value}, expected at least 1")
         if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
             raise UserError(
-                f"data.val_fraction, data.test_fraction: found {val_fraction}, {test_fraction}, expected a sum below 1"
+                f"data.val_fraction, data.test_fraction: found {val_fraction}, {test_fraction}, "
+                "expected both above 0 and a sum below 1"
             )
         self.length, self.min_count, self.max_words = length, min_count, max_words
         self.fractions = (val_fraction, test_fraction)
