@@ -60,7 +60,7 @@ MISTAKES = {
     "group": (["train", "modle=classification/cnn"], ["modle: ", "did you mean 'model'?"]),
     "key": (["train", "optimizer.lrr=0.1"], ["optimizer.lrr: ", "did you mean 'optimizer.lr'?"]),
     "key of a recipe": (["train", "experiment=gan/gaussians25", "model.r3=1"], ["did you mean 'model.r2'?"]),
-    "key of another recipe": (["train", "experiment=classification/digits", "model.r1=1"], ["(+model.r1=... adds one)"]),
+    "key of another recipe": (["train", "experiment=classification/iris", "model.r1=1"], ["(+model.r1=... adds one)"]),
     "added key": (["train", "+trainer.max_epoch=3"], ["trainer.max_epoch: ", "did you mean 'max_epochs'?"]),
     "argument": (
         ["train", "+model.network.chanels=[8]"],
