@@ -45,6 +45,13 @@ def test_a_corpus_that_cannot_be_trained_on(name: str, tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("tokens.bin")) or name == "short"
 
 
+@pytest.mark.parametrize("recipe", ["python_reference", "python_glove"])
+@pytest.mark.parametrize(("val", "test"), [(0, 0.1), (0.1, 0), (0.5, 0.5)])
+def test_fractions_that_leave_nothing_to_measure_or_to_train_on(recipe: str, val: float, test: float) -> None:
+    chosen = (f"experiment=word_embeddings/{recipe}", f"data.val_fraction={val}", f"data.test_fraction={test}")
+    assert f"found {val}, {test}, expected both above 0 and a sum below 1" in refused("train", *chosen)
+
+
 def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("a")
     line = refused(*TRAIN, f"data.path={tmp_path / 'text.txt'}")

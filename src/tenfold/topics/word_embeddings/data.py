@@ -135,11 +135,7 @@ class CorpusData(DataModule):
         for name, value in (("length", length), ("min_count", min_count), ("max_words", max_words)):
             if value < 1:
                 raise UserError(f"data.{name}: found {value}, expected at least 1")
-        if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
-            raise UserError(
-                f"data.val_fraction, data.test_fraction: found {val_fraction}, {test_fraction}, "
-                "expected both above 0 and a sum below 1"
-            )
+        check_held_out(val_fraction, test_fraction)
         self.length, self.min_count, self.max_words = length, min_count, max_words
         self.fractions = (val_fraction, test_fraction)
 
@@ -245,3 +241,12 @@ class TextCorpus(CorpusData):
                     yield sentence
                     sentence = []
             yield sentence
+
+
+def check_held_out(val_fraction: float, test_fraction: float) -> None:
+    """Both splits are measured: word vectors have no other way to tell whether they learn."""
+    if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+        raise UserError(
+            f"data.val_fraction, data.test_fraction: found {val_fraction}, {test_fraction}, "
+            "expected both above 0 and a sum below 1"
+        )

@@ -16,7 +16,7 @@ from tenfold.data.base import DataModule, Split
 from tenfold.data.text.corpus import SENTENCE_END, Corpus
 from tenfold.errors import UserError
 from tenfold.topics.word_embeddings.cooccurrence import ENTRY, count_cooccurrences
-from tenfold.topics.word_embeddings.data import CorpusData, WordSpec, release
+from tenfold.topics.word_embeddings.data import CorpusData, WordSpec, check_held_out, release
 from tenfold.topics.word_embeddings.draws import uniform
 
 _READ = 4_000_000  # tokens that are counted at once
@@ -83,6 +83,7 @@ class Cooccurrences(DataModule):
         for name, value in (("length", length), ("window", window), ("limit", limit)):
             if value < 1:
                 raise UserError(f"data.{name}: found {value}, expected at least 1")
+        check_held_out(val_fraction, test_fraction)
         self.corpus, self.length, self.window, self.limit = corpus, length, window, limit
         self.fractions = {"val": val_fraction, "test": test_fraction}
 
