@@ -20,6 +20,7 @@ def data():
 def trainer(batch=0, rank=0, training=True, dtype=torch.float32):
     return SimpleNamespace(
         training=training,
+        overfit_batches=0,
         global_rank=rank,
         world_size=1,
         fit_loop=SimpleNamespace(total_batch_idx=batch),

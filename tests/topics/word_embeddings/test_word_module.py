@@ -171,5 +171,5 @@ def test_wrong_data_settings_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
         TextCorpus(str(tmp_path / "t.txt"), min_count=1).setup()
     with pytest.raises(UserError, match="data.tokenizer: found 'word'"):
         TextCorpus(str(tmp_path / "t.txt"), tokenizer="word")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="expected a sum below 1"):
+    with pytest.raises(UserError, match="and a sum below 1"):
         TextCorpus(str(tmp_path / "t.txt"), val_fraction=0.6, test_fraction=0.5)
