@@ -5,6 +5,7 @@ import pytest
 from tenfold.config.check import check_config
 from tenfold.config.compose import compose, to_plain
 from tenfold.config.leftovers import leftovers
+from tenfold.errors import UserError
 
 RECIPE = "experiment=word_embeddings/python_reference"  # sets optimizer.lr, scheduler.warmup and scheduler.final
 
@@ -25,6 +26,11 @@ def test_values_found_for_another_part_are_told(overrides, kept):
     compose("train", [RECIPE, *overrides])
     told = list(leftovers())
     assert len(told) == len(kept) and all(line.startswith(start) for line, start in zip(told, kept, strict=True))
+
+
+def test_a_chosen_scheduler_that_lost_its_target_is_no_null():
+    with pytest.raises(UserError, match="scheduler: found warmup, .* expected a _target_ too"):
+        check_config(compose("train", ["~scheduler._target_"]))
 
 
 def test_nothing_is_told_where_there_is_no_recipe():

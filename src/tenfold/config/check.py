@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from tenfold.config.batches import check_batches
-from tenfold.config.compose import to_plain
+from tenfold.config.compose import scheduler_chosen, to_plain
 from tenfold.config.fits import expected, fits, hints_of
 from tenfold.config.instantiate import parameters_of, resolve, targets
 from tenfold.config.shards import check_shards
@@ -35,6 +35,8 @@ def check_config(config: DictConfig) -> None:
     from tenfold.engine.companions import check_companions
 
     plain = to_plain(config, folder=config.get("folder") or "run")
+    if scheduler_chosen():  # else what is left of it counts as none
+        _require_target("scheduler", config.get("scheduler"))
     _check_groups(plain)
     supplied = _supplied(plain)
     for path, node in targets(plain):
@@ -49,6 +51,11 @@ def check_config(config: DictConfig) -> None:
     resolve(plain["model"]["_target_"]).check(plain)
 
 
+def _require_target(group: str, part: Mapping[str, Any] | None) -> None:
+    if part and not any(targets(part)):
+        raise UserError(f"{group}: found {', '.join(part)}, expected a _target_ too, as in the configs of conf/{group}")
+
+
 def _check_groups(config: Mapping[str, Any]) -> None:
     """Each part is there, and the data and the model are of the kinds that the engine knows."""
     from tenfold.data.base import DataModule
@@ -57,11 +64,7 @@ def _check_groups(config: Mapping[str, Any]) -> None:
     for group in ("data", "model", "optimizer", "trainer"):
         if not isinstance(config.get(group), Mapping):
             raise UserError(f"{group}: found {config.get(group)!r}, expected one of the configs in conf/{group}")
-    optimizer = config["optimizer"]
-    if not any(targets(optimizer)):
-        raise UserError(
-            f"optimizer: found {', '.join(optimizer)}, expected a _target_ too, as in the configs of conf/optimizer"
-        )
+    _require_target("optimizer", config["optimizer"])
     for group, kind in (("data", DataModule), ("model", TenfoldModule)):
         target = config[group].get("_target_")
         if target is None:

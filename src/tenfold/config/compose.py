@@ -164,6 +164,13 @@ def to_plain(config: DictConfig, **changed: Any) -> dict[str, Any]:
     return plain
 
 
+def scheduler_chosen() -> bool:
+    """Whether the command line, with its defaults, has a scheduler: not after `scheduler=null`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.initialized() and HydraConfig.get().runtime.choices.get("scheduler") is not None
+
+
 def options(group: str) -> list[str]:
     """The names that a config group offers, such as `classification/cnn` in `model`."""
     root = conf_folder() / group
