@@ -26,7 +26,7 @@ class Frozen(L.Callback):
 
 
 def weights_after(overrides: list[str], folder: Path) -> torch.Tensor:
-    """The primary part's weights, float64, after two optimizer steps of SGD, some on a short batch."""
+    """The primary part's weights, float64, after four optimizer steps of SGD, some on a short batch."""
     config = to_plain(compose("train", [*overrides, *_plainest(overrides), f"folder={folder}"]))
     config["data"].pop("augment", None)
     torch.manual_seed(0)
@@ -48,7 +48,7 @@ def _plainest(overrides: list[str]) -> list[str]:
         "scheduler=constant",
         "data.batch_size=48",
         "data.last_batch=short",
-        "trainer.max_steps=2",
+        "trainer.max_steps=4",
         "trainer.max_epochs=-1",
         "trainer.precision=64-true",
         "trainer.accelerator=cpu",

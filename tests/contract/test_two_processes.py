@@ -1,4 +1,4 @@
-"""Every model's weights come out the same in one process and in two, with and without micro-batches."""
+"""Every recipe's weights come out the same in one process and in two, with and without micro-batches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from contract.frozen_run import weights_after
-from contract.kinds import first_with_its_model
 from contract.stand_ins import stand_in
 from tenfold.config.compose import options
 from tenfold.engine.processes import _environment, _free_port
 
-RECIPES = [recipe for recipe in options("experiment") if recipe == first_with_its_model(recipe)]
+RECIPES = options("experiment")
 
 
 @pytest.fixture(scope="module", params=["even", "odd"])
